@@ -1,0 +1,84 @@
+-- ---------------------------------------------------------------------------
+-- Providers
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE webhook_bridge.providers (
+    name text PRIMARY KEY
+        CONSTRAINT providers_name_check CHECK (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+    title text NOT NULL,
+    docs_url text,
+    algorithm text NOT NULL DEFAULT 'hmac-sha256',
+    encoding text NOT NULL DEFAULT 'hex',
+    signature_from text,
+    list_separator text NOT NULL DEFAULT '',
+    element_prefix text NOT NULL DEFAULT '',
+    signed_content text NOT NULL DEFAULT '{body}',
+    secret_encoding text NOT NULL DEFAULT 'raw',
+    timestamp_from text,
+    timestamp_format text,
+    tolerance interval,
+    generates_secret boolean NOT NULL DEFAULT false,
+    get_deliveries boolean NOT NULL DEFAULT false,
+    topic_from text
+        CONSTRAINT providers_topic_from_check CHECK (webhook_bridge.check_template(topic_from)),
+    external_id_from text
+        CONSTRAINT providers_external_id_from_check CHECK (webhook_bridge.check_template(external_id_from)),
+    source_from text
+        CONSTRAINT providers_source_from_check CHECK (webhook_bridge.check_template(source_from)),
+    webhook_remote_id_from text
+        CONSTRAINT providers_webhook_remote_id_from_check CHECK (webhook_bridge.check_template(webhook_remote_id_from)),
+    error_code_from text
+        CONSTRAINT providers_error_code_from_check CHECK (webhook_bridge.check_template(error_code_from)),
+    occurred_at_from text
+        CONSTRAINT providers_occurred_at_from_check CHECK (webhook_bridge.check_template(occurred_at_from)),
+    occurred_at_format text NOT NULL DEFAULT 's'
+        CONSTRAINT providers_occurred_at_format_check CHECK (occurred_at_format IN ('s', 'ms', 'iso8601')),
+    builtin boolean NOT NULL DEFAULT false,
+    CONSTRAINT providers_scheme_check CHECK (webhook_bridge.check_scheme(
+        algorithm, encoding, signature_from, list_separator, element_prefix,
+        signed_content, secret_encoding, timestamp_from, timestamp_format,
+        extract(epoch FROM tolerance)::bigint))
+);
+COMMENT ON TABLE webhook_bridge.providers IS
+'Kinds of remote systems: how each signs its deliveries and where a delivery carries topic, id, source and time. Add your own with INSERT; change a copy, not a built-in row, because dumps leave those out';
+COMMENT ON COLUMN webhook_bridge.providers.name IS 'Name by which endpoints refer to the provider';
+COMMENT ON COLUMN webhook_bridge.providers.title IS 'Name for people';
+COMMENT ON COLUMN webhook_bridge.providers.docs_url IS 'Where the provider documents its webhooks';
+COMMENT ON COLUMN webhook_bridge.providers.algorithm IS
+'none, token (the signature is the secret itself), hmac-sha1, hmac-sha256, hmac-sha512, or sha256 (plain digest of text that contains {secret})';
+COMMENT ON COLUMN webhook_bridge.providers.encoding IS 'How the digest is written: hex, base64, base64url, or auto (hex or base64)';
+COMMENT ON COLUMN webhook_bridge.providers.signature_from IS
+'Where the signature is: header:Name, json:path or query:name';
+COMMENT ON COLUMN webhook_bridge.providers.list_separator IS
+'Character between the elements of a signature that has several, else empty';
+COMMENT ON COLUMN webhook_bridge.providers.element_prefix IS
+'What an element starts with to count as a signature, such as sha256= or v1=';
+COMMENT ON COLUMN webhook_bridge.providers.signed_content IS 'Template of the text that is signed';
+COMMENT ON COLUMN webhook_bridge.providers.secret_encoding IS
+'How secrets are written: raw (the text is the key), hex or base64, optionally with a prefix that is stripped, as in base64:whsec_';
+COMMENT ON COLUMN webhook_bridge.providers.timestamp_from IS
+'Where the time of signing is: header:Name, json:path, query:name, or sig:key for an element of the signature';
+COMMENT ON COLUMN webhook_bridge.providers.timestamp_format IS
+'Of timestamp_from: Unix seconds (s) or milliseconds (ms), or iso8601';
+COMMENT ON COLUMN webhook_bridge.providers.tolerance IS
+'How far the time of signing may be from now, in both directions; null: not checked';
+COMMENT ON COLUMN webhook_bridge.providers.generates_secret IS
+'Whether create_endpoint makes a random secret when none is given';
+COMMENT ON COLUMN webhook_bridge.providers.get_deliveries IS
+'Whether a GET that carries signature and topic is a delivery; other GETs are answered 200 and not stored';
+COMMENT ON COLUMN webhook_bridge.providers.topic_from IS 'Template of events.topic';
+COMMENT ON COLUMN webhook_bridge.providers.external_id_from IS
+'Template of events.external_id, by which duplicates are recognised';
+COMMENT ON COLUMN webhook_bridge.providers.source_from IS 'Template of events.source';
+COMMENT ON COLUMN webhook_bridge.providers.webhook_remote_id_from IS 'Template of events.webhook_remote_id';
+COMMENT ON COLUMN webhook_bridge.providers.error_code_from IS 'Template of events.error_code; 0 means no error';
+COMMENT ON COLUMN webhook_bridge.providers.occurred_at_from IS 'Template of events.occurred_at';
+COMMENT ON COLUMN webhook_bridge.providers.occurred_at_format IS 'Unix seconds (s) or milliseconds (ms), or iso8601';
+COMMENT ON COLUMN webhook_bridge.providers.builtin IS 'Whether the row came with the extension';
+
+CREATE TRIGGER invalidate
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook_bridge.providers
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook_bridge.invalidate();
+COMMENT ON TRIGGER invalidate ON webhook_bridge.providers IS 'Makes changes take effect in the receivers';
+
+SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.providers', 'WHERE NOT builtin');

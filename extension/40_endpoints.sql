@@ -1,0 +1,361 @@
+-- ---------------------------------------------------------------------------
+-- Endpoints
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE webhook_bridge.endpoints (
+    name text PRIMARY KEY,
+    provider text NOT NULL
+        CONSTRAINT endpoints_provider_fkey REFERENCES webhook_bridge.providers ON UPDATE CASCADE,
+    path text NOT NULL
+        CONSTRAINT endpoints_path_key UNIQUE,
+    channel text NOT NULL DEFAULT 'webhook_bridge',
+    notify text NOT NULL DEFAULT 'event',
+    dedup text NOT NULL DEFAULT 'id',
+    max_body_size integer,
+    allow_unverified boolean NOT NULL DEFAULT false,
+    enabled boolean NOT NULL DEFAULT true,
+    params jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE webhook_bridge.endpoints IS
+'Local addresses that receive the deliveries of one provider each; a change takes effect for the first request after its commit';
+COMMENT ON COLUMN webhook_bridge.endpoints.name IS 'Name, also in events.endpoint';
+COMMENT ON COLUMN webhook_bridge.endpoints.provider IS 'Who sends';
+COMMENT ON COLUMN webhook_bridge.endpoints.path IS 'Path of the delivery URL; unless given, /hooks/NAME';
+COMMENT ON COLUMN webhook_bridge.endpoints.channel IS 'Channel that is notified of events';
+COMMENT ON COLUMN webhook_bridge.endpoints.notify IS
+'event: one notification per event; batch: one per transaction; none';
+COMMENT ON COLUMN webhook_bridge.endpoints.dedup IS
+'id: a verified delivery whose external_id this endpoint has already stored is answered 200 and not stored again; none: every delivery is stored';
+COMMENT ON COLUMN webhook_bridge.endpoints.max_body_size IS
+'Largest body in bytes; null: webhook_bridge.max_body_size';
+COMMENT ON COLUMN webhook_bridge.endpoints.allow_unverified IS
+'Whether deliveries that cannot be verified are stored too, with events.verified = false';
+COMMENT ON COLUMN webhook_bridge.endpoints.enabled IS 'Whether deliveries are taken; if not, they are answered 404';
+COMMENT ON COLUMN webhook_bridge.endpoints.params IS
+'Constants for the provider''s templates, as {param:name}: a JSON object of strings';
+COMMENT ON COLUMN webhook_bridge.endpoints.created_at IS 'When the endpoint was created';
+
+CREATE FUNCTION webhook_bridge.check_endpoint()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (NEW.name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$') IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid endpoint name "%"', left(NEW.name, 80)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A name has 1 to 63 letters, digits, underscores and hyphens, and starts with a letter or digit.',
+                  HINT = 'For example "shop-orders".';
+    END IF;
+    -- what a client sends as path of the request target (RFC 3986, section 3.3), without escapes
+    IF (NEW.path ~ '^(/[A-Za-z0-9._~!$&''()*+,;=:@-]+)+$' AND octet_length(NEW.path) <= 255
+        AND NEW.path !~ '/\.\.?(/|$)') IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid endpoint path "%"', left(NEW.path, 300)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A path starts with a slash, has no empty or dot segments, no query and no escapes, and at most 255 bytes.',
+                  HINT = 'For example "/hooks/shop-orders".';
+    END IF;
+    IF (octet_length(NEW.channel) BETWEEN 1 AND 63) IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid notification channel "%"', left(NEW.channel, 80)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'The name of a channel has 1 to 63 bytes.',
+                  HINT = 'For example "webhook_bridge".';
+    END IF;
+    IF (NEW.notify IN ('event', 'batch', 'none')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid value for notify: "%"', left(NEW.notify, 80)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is neither "event" nor "batch" nor "none".',
+                  HINT = 'With "event", every event is notified of.';
+    END IF;
+    IF (NEW.dedup IN ('id', 'none')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid value for dedup: "%"', left(NEW.dedup, 80)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is neither "id" nor "none".',
+                  HINT = 'With "id", deliveries with an id that was stored before are not stored again.';
+    END IF;
+    IF NEW.max_body_size NOT BETWEEN 1 AND 67108864 THEN
+        RAISE EXCEPTION 'invalid value for max_body_size: %', NEW.max_body_size
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is not between 1 and 67108864 bytes.',
+                  HINT = 'Null stands for the setting webhook_bridge.max_body_size.';
+    END IF;
+    IF (jsonb_typeof(NEW.params) = 'object'
+        AND NOT jsonb_path_exists(NEW.params, '$.* ? (@.type() <> "string")')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid parameters of endpoint "%"', NEW.name
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'They are not a JSON object whose values are strings.',
+                  HINT = 'For example {"topic": "NEW_MEMBER"}.';
+    END IF;
+    IF NEW.allow_unverified IS NOT TRUE AND EXISTS (
+           SELECT FROM webhook_bridge.providers p
+           WHERE p.name = NEW.provider AND p.algorithm = 'none') THEN
+        RAISE EXCEPTION 'deliveries of provider "%" cannot be verified', NEW.provider
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'The provider signs nothing, so anybody who knows the URL could send events.',
+                  HINT = 'Set allow_unverified => true if that is what you want.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.check_endpoint() IS
+'Private: refuses endpoints that cannot work, with an error that says why';
+
+CREATE TRIGGER check_endpoint
+    BEFORE INSERT OR UPDATE ON webhook_bridge.endpoints
+    FOR EACH ROW EXECUTE FUNCTION webhook_bridge.check_endpoint();
+COMMENT ON TRIGGER check_endpoint ON webhook_bridge.endpoints IS 'Refuses endpoints that cannot work';
+
+CREATE TRIGGER invalidate
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook_bridge.endpoints
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook_bridge.invalidate();
+COMMENT ON TRIGGER invalidate ON webhook_bridge.endpoints IS 'Makes changes take effect in the receivers';
+
+SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.endpoints', '');
+
+-- ---------------------------------------------------------------------------
+-- Secrets
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE webhook_bridge.secrets (
+    endpoint text NOT NULL
+        CONSTRAINT secrets_endpoint_fkey REFERENCES webhook_bridge.endpoints ON DELETE CASCADE ON UPDATE CASCADE,
+    label text NOT NULL,
+    secret text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,
+    CONSTRAINT secrets_pkey PRIMARY KEY (endpoint, label)
+);
+COMMENT ON TABLE webhook_bridge.secrets IS
+'Keys of signatures; an endpoint may have several at once, so that they can be changed without losing a delivery. Not to be granted to anybody';
+COMMENT ON COLUMN webhook_bridge.secrets.endpoint IS 'Whose deliveries are verified';
+COMMENT ON COLUMN webhook_bridge.secrets.label IS 'Name of the secret; events.secret_label says which one matched';
+COMMENT ON COLUMN webhook_bridge.secrets.secret IS 'The secret as the provider gives it, in the provider''s secret_encoding';
+COMMENT ON COLUMN webhook_bridge.secrets.created_at IS 'When it was added';
+COMMENT ON COLUMN webhook_bridge.secrets.expires_at IS 'When it ceases to be accepted; null: never';
+
+CREATE FUNCTION webhook_bridge.check_secret_row()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- a constraint would show the whole row when it is violated
+    IF (octet_length(NEW.label) BETWEEN 1 AND 63) IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid label "%" of a secret', left(NEW.label, 80)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A label has 1 to 63 bytes.',
+                  HINT = 'For example "2026-07".';
+    END IF;
+    IF NEW.endpoint IS NULL OR NEW.secret IS NULL THEN
+        RAISE EXCEPTION 'endpoint and secret must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM webhook_bridge.check_secret(e.provider, NEW.secret)
+    FROM webhook_bridge.endpoints e WHERE e.name = NEW.endpoint;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.check_secret_row() IS
+'Private: refuses secrets that the endpoint''s provider cannot use';
+
+CREATE TRIGGER check_secret
+    BEFORE INSERT OR UPDATE ON webhook_bridge.secrets
+    FOR EACH ROW EXECUTE FUNCTION webhook_bridge.check_secret_row();
+COMMENT ON TRIGGER check_secret ON webhook_bridge.secrets IS 'Refuses secrets that the endpoint''s provider cannot use';
+
+CREATE TRIGGER invalidate
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON webhook_bridge.secrets
+    FOR EACH STATEMENT EXECUTE FUNCTION webhook_bridge.invalidate();
+COMMENT ON TRIGGER invalidate ON webhook_bridge.secrets IS 'Makes changes take effect in the receivers';
+
+SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.secrets', '');
+
+-- ---------------------------------------------------------------------------
+-- Managing endpoints and secrets
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE webhook_bridge.endpoint_info AS (
+    name text,
+    provider text,
+    url text,
+    path text,
+    channel text,
+    notify text,
+    dedup text,
+    max_body_size integer,
+    allow_unverified boolean,
+    enabled boolean,
+    params jsonb
+);
+COMMENT ON TYPE webhook_bridge.endpoint_info IS
+'An endpoint with its delivery URL, which is what to register at the provider';
+
+CREATE FUNCTION webhook_bridge.delivery_url(endpoint text)
+RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT webhook_bridge.base_url() || e.path ||
+           CASE WHEN p.algorithm = 'token' AND p.signature_from LIKE 'query:%' THEN
+               '?' || substr(p.signature_from, 7) || '=' || (
+                   -- percent-encoded (RFC 3986, section 2.1)
+                   SELECT string_agg(CASE WHEN chr(get_byte(t.bytes, i)) ~ '[A-Za-z0-9._~-]'
+                                          THEN chr(get_byte(t.bytes, i))
+                                          ELSE '%' || upper(lpad(to_hex(get_byte(t.bytes, i)), 2, '0')) END,
+                                     '' ORDER BY i)
+                   FROM (SELECT convert_to(s.secret, 'UTF8') AS bytes) t,
+                        generate_series(0, octet_length(t.bytes) - 1) AS i)
+           ELSE '' END
+    FROM webhook_bridge.endpoints e
+         JOIN webhook_bridge.providers p ON p.name = e.provider
+         LEFT JOIN LATERAL (
+             SELECT x.secret FROM webhook_bridge.secrets x
+             WHERE x.endpoint = e.name AND (x.expires_at IS NULL OR x.expires_at > now())
+             ORDER BY x.created_at DESC, x.label
+             LIMIT 1) s ON true
+    WHERE e.name = delivery_url.endpoint;
+END;
+COMMENT ON FUNCTION webhook_bridge.delivery_url(text) IS
+'URL to register at the provider; contains the secret where the provider carries it in the URL; null if there is no such endpoint';
+
+CREATE FUNCTION webhook_bridge.create_endpoint(
+    name text,
+    provider text,
+    secret text DEFAULT NULL,
+    path text DEFAULT NULL,
+    channel text DEFAULT 'webhook_bridge',
+    notify text DEFAULT 'event',
+    dedup text DEFAULT 'id',
+    max_body_size integer DEFAULT NULL,
+    allow_unverified boolean DEFAULT false,
+    params jsonb DEFAULT '{}')
+RETURNS webhook_bridge.endpoint_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    kind webhook_bridge.providers;
+    created webhook_bridge.endpoints;
+    result webhook_bridge.endpoint_info;
+BEGIN
+    IF name IS NULL OR provider IS NULL THEN
+        RAISE EXCEPTION 'name and provider must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = provider;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'provider "%" does not exist', provider
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT name FROM webhook_bridge.providers shows those there are; "generic" serves senders of your own.';
+    END IF;
+
+    IF secret IS NULL AND kind.generates_secret THEN
+        secret := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+    END IF;
+    IF secret IS NULL AND kind.algorithm <> 'none' AND allow_unverified IS NOT TRUE THEN
+        RAISE EXCEPTION 'endpoint "%" needs a secret', name
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Deliveries of provider "%s" are signed; without a secret they cannot be verified.', provider),
+                  HINT = 'Pass secret => ''...'', as the provider gives it.';
+    END IF;
+    IF secret IS NOT NULL AND kind.algorithm = 'none' THEN
+        RAISE EXCEPTION 'endpoint "%" cannot use a secret', name
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Provider "%s" signs nothing.', provider),
+                  HINT = 'Leave the secret out.';
+    END IF;
+
+    INSERT INTO webhook_bridge.endpoints
+        (name, provider, path, channel, notify, dedup, max_body_size, allow_unverified, params)
+    VALUES (name, provider, coalesce(path, '/hooks/' || name), channel, notify, dedup,
+            max_body_size, allow_unverified, params)
+    RETURNING * INTO created;
+    IF secret IS NOT NULL THEN
+        INSERT INTO webhook_bridge.secrets (endpoint, label, secret)
+        VALUES (name, 'default', secret);
+    END IF;
+
+    SELECT created.name, created.provider, webhook_bridge.delivery_url(created.name), created.path,
+           created.channel, created.notify, created.dedup, created.max_body_size,
+           created.allow_unverified, created.enabled, created.params
+    INTO result;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.create_endpoint(text, text, text, text, text, text, text, integer, boolean, jsonb) IS
+'Creates an endpoint and returns it with its delivery URL. The secret is required where the provider signs, except where one is made at random';
+
+CREATE FUNCTION webhook_bridge.drop_endpoint(name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM webhook_bridge.endpoints e WHERE e.name = drop_endpoint.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', name
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT name FROM webhook_bridge.endpoints shows those there are.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.drop_endpoint(text) IS
+'Removes an endpoint and its secrets; its events stay';
+
+CREATE FUNCTION webhook_bridge.add_secret(
+    endpoint text,
+    secret text,
+    label text DEFAULT NULL,
+    expires_at timestamptz DEFAULT NULL)
+RETURNS text
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF endpoint IS NULL OR secret IS NULL THEN
+        RAISE EXCEPTION 'endpoint and secret must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM FROM webhook_bridge.endpoints e WHERE e.name = endpoint;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', endpoint
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT name FROM webhook_bridge.endpoints shows those there are.';
+    END IF;
+    label := coalesce(label, to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'));
+    INSERT INTO webhook_bridge.secrets (endpoint, label, secret, expires_at, created_at)
+    VALUES (endpoint, label, secret, expires_at, clock_timestamp());
+    RETURN label;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.add_secret(text, text, text, timestamptz) IS
+'Adds a secret to an endpoint, beside those it has, and returns its label; unless given, the label is the time (UTC)';
+
+CREATE FUNCTION webhook_bridge.retire_secret(endpoint text, label text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    DELETE FROM webhook_bridge.secrets s WHERE s.endpoint = endpoint AND s.label = label;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" has no secret "%"', endpoint, label
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT label FROM webhook_bridge.secrets shows those it has.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM webhook_bridge.secrets s
+                   WHERE s.endpoint = endpoint AND (s.expires_at IS NULL OR s.expires_at > now()))
+       AND NOT EXISTS (SELECT FROM webhook_bridge.endpoints e
+                       WHERE e.name = endpoint AND e.allow_unverified) THEN
+        RAISE EXCEPTION 'cannot retire the last valid secret of endpoint "%"', endpoint
+            USING ERRCODE = 'object_in_use',
+                  DETAIL = 'Every delivery would be refused.',
+                  HINT = 'Add the new secret first with webhook_bridge.add_secret(), or drop the endpoint.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.retire_secret(text, text) IS
+'Removes a secret of an endpoint, from the next delivery on';

@@ -1,0 +1,113 @@
+-- ---------------------------------------------------------------------------
+-- Events
+-- ---------------------------------------------------------------------------
+
+CREATE SEQUENCE webhook_bridge.event_ids;
+COMMENT ON SEQUENCE webhook_bridge.event_ids IS 'Ids of events';
+SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.event_ids', '');
+
+-- Every key contains "endpoint", so that the table can be distributed by it.
+CREATE TABLE webhook_bridge.events (
+    id bigint NOT NULL DEFAULT nextval('webhook_bridge.event_ids'),
+    received_at timestamptz NOT NULL DEFAULT now(),
+    endpoint text NOT NULL,
+    topic text,
+    external_id text,
+    source text,
+    webhook_remote_id text,
+    occurred_at timestamptz,
+    error_code text,
+    method text NOT NULL,
+    query text,
+    headers json NOT NULL,
+    payload json,
+    raw_body bytea,
+    remote_addr inet,
+    secret_label text,
+    verified boolean NOT NULL,
+    CONSTRAINT events_pkey PRIMARY KEY (id, endpoint, received_at)
+) PARTITION BY RANGE (received_at);
+COMMENT ON TABLE webhook_bridge.events IS
+'Stored deliveries, one partition per day (UTC)';
+COMMENT ON COLUMN webhook_bridge.events.id IS 'Identifies the event; grows with time, with gaps';
+COMMENT ON COLUMN webhook_bridge.events.received_at IS 'When the transaction that stored it began';
+COMMENT ON COLUMN webhook_bridge.events.endpoint IS 'Name of the endpoint that received it';
+COMMENT ON COLUMN webhook_bridge.events.topic IS 'What happened, in the provider''s words';
+COMMENT ON COLUMN webhook_bridge.events.external_id IS 'The provider''s id of the delivery or event';
+COMMENT ON COLUMN webhook_bridge.events.source IS 'Shop, store or account it came from, as the provider names it';
+COMMENT ON COLUMN webhook_bridge.events.webhook_remote_id IS 'The provider''s id of the registration that caused it';
+COMMENT ON COLUMN webhook_bridge.events.occurred_at IS 'When it happened or was sent, as the provider says';
+COMMENT ON COLUMN webhook_bridge.events.error_code IS 'Set if the delivery reports an error of the provider instead of an event';
+COMMENT ON COLUMN webhook_bridge.events.method IS 'Method of the request';
+COMMENT ON COLUMN webhook_bridge.events.query IS 'Query of the request, as received; a token in it is replaced by ***';
+COMMENT ON COLUMN webhook_bridge.events.headers IS
+'Header fields in order of arrival, with their spelling; repeated ones are repeated; a token is replaced by ***';
+COMMENT ON COLUMN webhook_bridge.events.payload IS
+'The body, byte for byte, if it is JSON that can be cast to jsonb; else null';
+COMMENT ON COLUMN webhook_bridge.events.raw_body IS 'The body if it is not in payload; else null';
+COMMENT ON COLUMN webhook_bridge.events.remote_addr IS 'Address of the client that connected';
+COMMENT ON COLUMN webhook_bridge.events.secret_label IS 'Label of the secret that matched';
+COMMENT ON COLUMN webhook_bridge.events.verified IS
+'Whether the signature was right; only endpoints with allow_unverified have others';
+
+CREATE FUNCTION webhook_bridge.event_body(event webhook_bridge.events)
+RETURNS bytea
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce((event).raw_body, convert_to((event).payload::text, 'UTF8'));
+END;
+COMMENT ON FUNCTION webhook_bridge.event_body(webhook_bridge.events) IS
+'The body of an event exactly as it was received';
+
+-- Attached, not created as a partition, because that needs no lock that stops
+-- deliveries.  Deliveries of 1 to 8 kB stay in the row: storing them out of
+-- line costs more than it saves.
+CREATE FUNCTION webhook_bridge.create_event_partitions(first_day date, days integer)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
+AS $$
+DECLARE
+    day date;
+    partition text;
+    created integer := 0;
+BEGIN
+    FOR i IN 0 .. days - 1 LOOP
+        day := first_day + i;
+        partition := 'events_' || to_char(day, 'YYYYMMDD');
+        IF to_regclass('webhook_bridge.' || partition) IS NULL THEN
+            -- one session makes a partition, the others wait and find it
+            LOCK TABLE ONLY webhook_bridge.events IN SHARE UPDATE EXCLUSIVE MODE;
+            IF to_regclass('webhook_bridge.' || partition) IS NULL THEN
+                EXECUTE format(
+                    'CREATE TABLE webhook_bridge.%I (LIKE webhook_bridge.events INCLUDING ALL) '
+                    'WITH (toast_tuple_target = 8160)', partition);
+                EXECUTE format(
+                    'ALTER TABLE webhook_bridge.events ATTACH PARTITION webhook_bridge.%I '
+                    'FOR VALUES FROM (%L) TO (%L)', partition, day::timestamptz, (day + 1)::timestamptz);
+                created := created + 1;
+            END IF;
+        END IF;
+    END LOOP;
+    RETURN created;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.create_event_partitions(date, integer) IS
+'Makes the partitions of events for a number of days (UTC) that are not there yet, and returns how many. The receivers call it by themselves';
+
+CREATE TABLE webhook_bridge.dedup (
+    event_id bigint NOT NULL,
+    received_at timestamptz NOT NULL,
+    endpoint text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    CONSTRAINT dedup_pkey PRIMARY KEY (endpoint, key)
+);
+COMMENT ON TABLE webhook_bridge.dedup IS
+'Ledger by which duplicates are recognised; a row may outlive the event';
+COMMENT ON COLUMN webhook_bridge.dedup.event_id IS 'The event that was stored';
+COMMENT ON COLUMN webhook_bridge.dedup.received_at IS 'When it was stored';
+COMMENT ON COLUMN webhook_bridge.dedup.endpoint IS 'Name of the endpoint';
+COMMENT ON COLUMN webhook_bridge.dedup.key IS 'What identifies the delivery: its external_id';
+SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.dedup', '');

@@ -1,0 +1,27 @@
+-- ---------------------------------------------------------------------------
+-- Operating
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION webhook_bridge.status(
+    OUT receiver integer,
+    OUT pid integer,
+    OUT state text,
+    OUT since timestamptz,
+    OUT database text,
+    OUT connections integer,
+    OUT batches bigint,
+    OUT stored bigint,
+    OUT duplicates bigint,
+    OUT probes bigint,
+    OUT unauthorized bigint,
+    OUT not_found bigint,
+    OUT bad_method bigint,
+    OUT too_large bigint,
+    OUT malformed bigint,
+    OUT timed_out bigint,
+    OUT unavailable bigint)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'webhook_bridge_status';
+COMMENT ON FUNCTION webhook_bridge.status() IS
+'One row per receiver: its process, its state (listening; waiting for the extension; blocked: cannot open its sockets; starting; draining; stopped), open connections, transactions, and how its requests were answered since the server started';

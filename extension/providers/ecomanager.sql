@@ -1,0 +1,9 @@
+-- Ecomanager.  The documentation does not say how the digest is written, hence
+-- "auto".  A GET is sent when a webhook is activated and must succeed; with
+-- http_method = get deliveries are GETs as well.
+INSERT INTO webhook_bridge.providers
+    (name, title, builtin, encoding, signature_from, get_deliveries,
+     topic_from, source_from, webhook_remote_id_from)
+VALUES
+    ('ecomanager', 'Ecomanager', true, 'auto', 'header:X-Ecomanager-Signature', true,
+     '{header:X-Ecomanager-Event}', '{header:X-Ecomanager-Source}', '{header:X-Ecomanager-Webhook-ID}');

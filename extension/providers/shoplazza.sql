@@ -1,0 +1,11 @@
+-- Shoplazza.  The key is the application's client secret, the same for all its
+-- shops, and the shop's domain is not signed.
+INSERT INTO webhook_bridge.providers
+    (name, title, builtin, docs_url, encoding, signature_from,
+     topic_from, external_id_from, source_from)
+VALUES
+    ('shoplazza', 'Shoplazza', true,
+     'https://www.shoplazza.dev/docs/app/building-blocks/webhooks/overview',
+     'base64', 'header:X-Shoplazza-Hmac-Sha256',
+     '{header:X-Shoplazza-Topic}', '{header:X-Shoplazza-Deduplication-ID}',
+     '{header:X-Shoplazza-Shop-Domain}');
