@@ -1,0 +1,199 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *	  What CREATE EXTENSION made, and transactions in its owner's name.
+ *
+ * A receiver keeps the OIDs of the extension's tables and notices through the
+ * relation cache that something about them changed: CREATE, ALTER and DROP
+ * invalidate by themselves, a change of rows through the triggers that call
+ * webhook_bridge.invalidate().  Invalidations arrive when a transaction starts
+ * or takes a lock; they only raise a number here, and whoever caches something
+ * compares it at the start of the next transaction.
+ *
+ * All work on tables is done between wb_begin() and wb_commit(): in the role
+ * that owns the tables, as a security-restricted operation, so that a trigger
+ * or an index expression on them can do no more than the owner could.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "catalog.h"
+
+static WbCatalog catalog;
+static uint64 generation = 1;         /* raised by every invalidation */
+static uint64 checked_generation = 0; /* at the last look */
+static bool warned_version = false;
+
+static void note_invalidation(Datum argument, Oid relation);
+static bool extension_usable(void);
+static void resolve(void);
+
+/* Called once in a receiver, before its first transaction. */
+void
+wb_catalog_init(void)
+{
+	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
+}
+
+const WbCatalog *
+wb_catalog(void)
+{
+	return &catalog;
+}
+
+/*
+ * A number that changes whenever rows of providers, endpoints or secrets, or
+ * the tables themselves, may have changed.
+ */
+uint64
+wb_catalog_generation(void)
+{
+	return generation;
+}
+
+static void
+note_invalidation(Datum argument, Oid relation)
+{
+	if (!OidIsValid(relation) ||
+		relation == catalog.providers ||
+		relation == catalog.endpoints ||
+		relation == catalog.secrets ||
+		relation == catalog.events)
+		generation++;
+}
+
+/*
+ * Looks whether the extension exists, if it did not at the last look or
+ * something has changed since.  To be called between wb_begin() and
+ * wb_commit(); true if the tables can be used in this transaction.
+ */
+bool
+wb_catalog_check(void)
+{
+	if (!catalog.exists || checked_generation != generation)
+	{
+		checked_generation = generation;
+		catalog.exists = extension_usable();
+		if (catalog.exists)
+			resolve();
+	}
+	return catalog.exists;
+}
+
+/* Whether pg_extension has us, in a version whose tables we know. */
+static bool
+extension_usable(void)
+{
+	Relation relation = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool usable = false;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("webhook_bridge"));
+	scan = systable_beginscan(relation, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool isnull;
+		Datum datum = heap_getattr(tuple, Anum_pg_extension_extversion,
+								   RelationGetDescr(relation), &isnull);
+		char *version = isnull ? pstrdup("") : TextDatumGetCString(datum);
+
+		usable = strcmp(version, WB_SQL_VERSION) == 0;
+		if (!usable && !warned_version)
+			ereport(WARNING,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("webhooks are not received because extension \"webhook_bridge\" has version %s",
+							version),
+					 errdetail("The loaded library works with version %s.", WB_SQL_VERSION),
+					 errhint("Run ALTER EXTENSION webhook_bridge UPDATE, or restart the server if it still has an older library loaded.")));
+		warned_version = !usable;
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return usable;
+}
+
+/* Finds the OIDs.  An extension without one of its tables does not exist for us. */
+static void
+resolve(void)
+{
+	Oid schema = get_namespace_oid("webhook_bridge", true);
+	HeapTuple tuple;
+
+	catalog.providers = get_relname_relid("providers", schema);
+	catalog.endpoints = get_relname_relid("endpoints", schema);
+	catalog.secrets = get_relname_relid("secrets", schema);
+	catalog.events = get_relname_relid("events", schema);
+	catalog.event_ids = get_relname_relid("event_ids", schema);
+	catalog.exists = OidIsValid(catalog.providers) && OidIsValid(catalog.endpoints) &&
+					 OidIsValid(catalog.secrets) && OidIsValid(catalog.events) &&
+					 OidIsValid(catalog.event_ids);
+	if (!catalog.exists)
+		return;
+
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(catalog.events));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", catalog.events);
+	catalog.owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+}
+
+/* Starts a transaction in the owner's role.  Invalidations are accepted here. */
+void
+wb_begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	(void) wb_catalog_check();
+	if (catalog.exists)
+		SetUserIdAndSecContext(catalog.owner, SECURITY_RESTRICTED_OPERATION);
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/*
+ * Commits, durably: what a receiver acknowledges must be on disk, so a weaker
+ * synchronous_commit is raised for this transaction.  Looked at here, at the
+ * last moment, because a trigger could have changed it.  The owner's role is
+ * kept until the end because deferred triggers run during the commit.
+ */
+void
+wb_commit(void)
+{
+	PopActiveSnapshot();
+	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF ||
+		synchronous_commit == SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+	CommitTransactionCommand();
+	SetUserIdAndSecContext(GetSessionUserId(), 0);
+}
+
+/* After an error: rolls back, which also restores the role. */
+void
+wb_abort(void)
+{
+	AbortCurrentTransaction();
+}

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *	  What CREATE EXTENSION made, and transactions in its owner's name.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WB_CATALOG_H
+#define WB_CATALOG_H
+
+#include "postgres.h"
+
+/* The SQL version this library works with. */
+#define WB_SQL_VERSION "0.1"
+
+typedef struct WbCatalog
+{
+	bool exists; /* the extension is there, in WB_SQL_VERSION */
+	Oid owner;   /* role that owns the tables */
+	Oid providers;
+	Oid endpoints;
+	Oid secrets;
+	Oid events;
+	Oid event_ids; /* the sequence */
+} WbCatalog;
+
+extern void wb_catalog_init(void);
+extern const WbCatalog *wb_catalog(void);
+extern bool wb_catalog_check(void);
+
+extern uint64 wb_catalog_generation(void);
+
+extern void wb_begin(void);
+extern void wb_commit(void);
+extern void wb_abort(void);
+
+#endif /* WB_CATALOG_H */

@@ -1,0 +1,709 @@
+/*-------------------------------------------------------------------------
+ *
+ * conn.c
+ *	  Client connections: read, parse, answer, limits, deadlines.
+ *
+ * A connection reads requests into a buffer of its own and hands the complete
+ * ones to the batch.  They stay in that buffer, unmoved, until the batch has
+ * been stored and wb_conns_answer() has written the answers, all within one
+ * turn of the loop: at the start of a turn no request is pending.
+ *
+ * The connection owns its stream and its buffers.  It is in exactly one of the
+ * lists below, according to its phase, each in order of deadline because all
+ * its members were given the same time.  Connections with something to write
+ * are also in the list "dirty".  A closed connection is freed at the end of
+ * the turn, when no event of the turn can refer to it any more.
+ *
+ * Memory is taken without errors being raised: a client that cannot be served
+ * is refused, and everybody else goes on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <netinet/in.h>
+
+#include "lib/ilist.h"
+#include "utils/inet.h"
+#include "utils/memutils.h"
+
+#include "batch.h"
+#include "conn.h"
+#include "guc.h"
+#include "http_parse.h"
+#include "stream.h"
+
+#define FIRST_BUFFER 8192 /* bytes; most deliveries fit */
+#define KEEP_BUFFER 65536 /* a larger one is given back after the request */
+#define LINGER_MS 1000    /* time for a refused client to read why */
+#define DRAIN_MS 500      /* time for requests under way when the receiver ends */
+
+typedef enum WbPhase
+{
+	WB_PHASE_IDLE,      /* nothing of a request has arrived */
+	WB_PHASE_RECEIVING, /* a request has begun; also a new connection */
+	WB_PHASE_WRITING,   /* the client is slow to take its answers */
+	WB_PHASE_LINGERING, /* answered for the last time, its input is dropped */
+	WB_PHASES
+} WbPhase;
+
+typedef struct WbConn
+{
+	WbWatch watch;
+	WbStream stream;
+	dlist_node phase_node;
+	slist_node dirty_node;
+	slist_node closed_node;
+	WbPhase phase;
+	int64 deadline_ms;
+	bool is_dirty;
+	bool is_closed;
+
+	/* input: start <= length <= capacity */
+	char *data;
+	size_t capacity;
+	size_t length; /* bytes received */
+	size_t start;  /* where the current request begins */
+	size_t seen;   /* of its head, already looked at */
+
+	/* the current request, once its head is complete */
+	size_t head_length; /* 0 while the head is incomplete */
+	WbHttpFraming framing;
+	uint64 content_length;
+	size_t body_limit;  /* bytes */
+	size_t body_length; /* bytes that are ready */
+	bool body_complete;
+	WbHttpChunks chunks;
+	bool continue_due; /* the client waits for 100 Continue */
+
+	/* output */
+	StringInfoData out;
+	int sent;       /* bytes of out */
+	int pending;    /* deliveries in the batch */
+	bool has_final; /* the connection ends with this answer: */
+	WbAnswer final;
+	bool close_after; /* close when out is written */
+
+	inet remote_addr;
+} WbConn;
+
+static WbLoop *loop;
+static WbSlot *slot;
+static MemoryContext conn_context;
+static dlist_head phases[WB_PHASES];
+static slist_head dirty = SLIST_STATIC_INIT(dirty);
+static slist_head closed = SLIST_STATIC_INIT(closed);
+static int conn_count = 0;
+static size_t buffered = 0; /* bytes of all input buffers */
+static bool draining = false;
+static WbHttpHead head; /* of the request being parsed */
+
+static void set_phase(WbConn *conn, WbPhase phase);
+static void on_ready(void *owner, int ready);
+static void receive(WbConn *conn);
+static void discard(WbConn *conn);
+static bool make_space(WbConn *conn);
+static void give_back_buffer(WbConn *conn);
+static void parse(WbConn *conn);
+static bool parse_head(WbConn *conn);
+static bool check_body_limit(WbConn *conn, uint64 size);
+static bool complete_body(WbConn *conn);
+static bool submit(WbConn *conn);
+static void refuse(WbConn *conn, WbAnswer answer);
+static void mark_dirty(WbConn *conn);
+static void write_out(WbConn *conn);
+static void finish_writing(WbConn *conn);
+static void close_conn(WbConn *conn);
+static void free_closed(void);
+static void count_answer(WbAnswer answer);
+static void set_remote_addr(WbConn *conn, const struct sockaddr_storage *peer);
+
+void
+wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
+{
+	loop = receiver_loop;
+	slot = receiver_slot;
+	conn_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge connections",
+										 ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < WB_PHASES; i++)
+		dlist_init(&phases[i]);
+}
+
+int
+wb_conns_count(void)
+{
+	return conn_count;
+}
+
+/*
+ * Whether one more connection may be accepted.  At the limit the connection
+ * that has been idle for longest gives way.
+ */
+bool
+wb_conns_make_room(void)
+{
+	if (conn_count >= wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]))
+		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
+	return conn_count < wb_max_connections;
+}
+
+/* Takes over an accepted, non-blocking socket. */
+void
+wb_conn_open(int fd, const struct sockaddr_storage *peer)
+{
+	WbConn *conn = MemoryContextAllocExtended(conn_context, sizeof(WbConn),
+											  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	WbStream stream;
+	MemoryContext old_context;
+
+	wb_stream_open_plain(&stream, fd);
+	if (conn == NULL || !wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
+	{
+		stream.transport->close(&stream);
+		if (conn)
+			pfree(conn);
+		return;
+	}
+	conn->stream = stream;
+	old_context = MemoryContextSwitchTo(conn_context);
+	initStringInfo(&conn->out);
+	MemoryContextSwitchTo(old_context);
+	set_remote_addr(conn, peer);
+	dlist_push_tail(&phases[WB_PHASE_RECEIVING], &conn->phase_node);
+	set_phase(conn, WB_PHASE_RECEIVING);
+	conn_count++;
+	pg_atomic_write_u32(&slot->connections, conn_count);
+}
+
+/* Moves a connection to the end of a phase's list and gives it new time. */
+static void
+set_phase(WbConn *conn, WbPhase phase)
+{
+	int64 time_ms = phase == WB_PHASE_IDLE        ? wb_keepalive_timeout_ms
+					: phase == WB_PHASE_LINGERING ? LINGER_MS
+												  : wb_request_timeout_ms;
+
+	dlist_delete(&conn->phase_node);
+	dlist_push_tail(&phases[phase], &conn->phase_node);
+	conn->phase = phase;
+	conn->deadline_ms = wb_loop_now_ms(loop) + time_ms;
+}
+
+static void
+on_ready(void *owner, int ready)
+{
+	WbConn *conn = (WbConn *) owner;
+
+	switch (conn->phase)
+	{
+		case WB_PHASE_IDLE:
+		case WB_PHASE_RECEIVING:
+			receive(conn);
+			break;
+		case WB_PHASE_WRITING:
+			mark_dirty(conn);
+			break;
+		case WB_PHASE_LINGERING:
+			discard(conn);
+			break;
+		case WB_PHASES:
+			break;
+	}
+}
+
+/* Reads once, so that one busy client does not keep the others waiting. */
+static void
+receive(WbConn *conn)
+{
+	ssize_t got;
+
+	if (!make_space(conn))
+	{
+		refuse(conn, WB_ANSWER_UNAVAILABLE);
+		return;
+	}
+	got = conn->stream.transport->read(&conn->stream, conn->data + conn->length,
+									   conn->capacity - conn->length);
+	if (got == WB_STREAM_AGAIN)
+		return;
+	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
+	{
+		close_conn(conn);
+		return;
+	}
+	conn->length += got;
+	if (conn->phase == WB_PHASE_IDLE)
+		set_phase(conn, WB_PHASE_RECEIVING);
+	parse(conn);
+}
+
+/* Reads what a refused client still sends, until it closes or its time is over. */
+static void
+discard(WbConn *conn)
+{
+	char waste[8192];
+	ssize_t got = conn->stream.transport->read(&conn->stream, waste, sizeof(waste));
+
+	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
+		close_conn(conn);
+}
+
+/*
+ * Makes sure that there is room to read into.  Buffers grow with what has
+ * arrived, never with what a client announces.  False if memory is short.
+ */
+static bool
+make_space(WbConn *conn)
+{
+	size_t capacity;
+	char *data;
+
+	Assert(conn->pending == 0);
+	if (conn->start > 0)
+	{
+		memmove(conn->data, conn->data + conn->start, conn->length - conn->start);
+		conn->length -= conn->start;
+		conn->start = 0;
+	}
+	if (conn->length < conn->capacity)
+		return true;
+
+	capacity = Max(conn->capacity * 2, FIRST_BUFFER);
+	if (buffered + capacity - conn->capacity > (size_t) wb_max_buffered_kb * 1024)
+		return false;
+	data = MemoryContextAllocExtended(conn_context, capacity, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+	if (data == NULL)
+		return false;
+	if (conn->data)
+	{
+		memcpy(data, conn->data, conn->length);
+		pfree(conn->data);
+	}
+	buffered += capacity - conn->capacity;
+	conn->data = data;
+	conn->capacity = capacity;
+	return true;
+}
+
+static void
+give_back_buffer(WbConn *conn)
+{
+	if (conn->data)
+		pfree(conn->data);
+	buffered -= conn->capacity;
+	conn->data = NULL;
+	conn->capacity = conn->length = conn->start = 0;
+}
+
+/* Hands all requests that are complete to the batch, as far as it takes them. */
+static void
+parse(WbConn *conn)
+{
+	while (!conn->has_final && !conn->close_after && conn->start < conn->length)
+	{
+		if (conn->head_length == 0 && !parse_head(conn))
+			return;
+		if (!conn->body_complete && !complete_body(conn))
+			return;
+		if (!submit(conn))
+			return;
+	}
+}
+
+/* Deals with the head of the current request.  False if parsing cannot go on. */
+static bool
+parse_head(WbConn *conn)
+{
+	size_t available = conn->length - conn->start;
+	int length = wb_http_parse_head(conn->data + conn->start, available, conn->seen, &head);
+
+	if (length < 0)
+	{
+		refuse(conn, wb_answer_for_status(-length));
+		return false;
+	}
+	if (length > wb_max_header_size ||
+		(length == WB_HTTP_INCOMPLETE && available >= (size_t) wb_max_header_size))
+	{
+		refuse(conn, WB_ANSWER_HEAD_TOO_LARGE);
+		return false;
+	}
+	if (length == WB_HTTP_INCOMPLETE)
+	{
+		conn->seen = available;
+		return false;
+	}
+
+	conn->head_length = length;
+	conn->framing = head.framing;
+	conn->content_length = head.framing == WB_HTTP_LENGTH ? head.content_length : 0;
+	conn->body_limit = wb_max_body_size;
+	conn->body_length = 0;
+	conn->body_complete = false;
+	memset(&conn->chunks, 0, sizeof(conn->chunks));
+	if (!check_body_limit(conn, conn->content_length))
+		return false;
+	if (head.expect_continue)
+	{
+		conn->continue_due = true;
+		mark_dirty(conn);
+	}
+	return true;
+}
+
+/*
+ * Refuses a body that is larger than what its endpoint takes.  Endpoints that
+ * take more than the setting says are looked up only when it matters; those
+ * that take less refuse later, when the delivery is judged.
+ */
+static bool
+check_body_limit(WbConn *conn, uint64 size)
+{
+	if (size <= conn->body_limit)
+		return true;
+	if (conn->body_limit == (size_t) wb_max_body_size)
+	{
+		if (wb_http_parse_head(conn->data + conn->start, conn->head_length, 0, &head) > 0)
+			conn->body_limit = wb_batch_body_limit(head.path);
+		if (size <= conn->body_limit)
+			return true;
+	}
+	refuse(conn, WB_ANSWER_BODY_TOO_LARGE);
+	return false;
+}
+
+/* Whether the body of the current request is there; decodes chunks. */
+static bool
+complete_body(WbConn *conn)
+{
+	size_t body_start = conn->start + conn->head_length;
+
+	if (conn->framing == WB_HTTP_CHUNKED)
+	{
+		char *raw = conn->data + body_start + conn->body_length;
+		size_t length = conn->length - body_start - conn->body_length;
+		ptrdiff_t rest = wb_http_decode_chunks(&conn->chunks, raw, &length);
+
+		if (rest == WB_HTTP_CHUNKS_INVALID)
+		{
+			refuse(conn, WB_ANSWER_MALFORMED);
+			return false;
+		}
+		conn->body_length += length;
+		conn->body_complete = rest >= 0;
+		conn->length = body_start + conn->body_length + Max(rest, 0);
+		return check_body_limit(conn, conn->body_length) && conn->body_complete;
+	}
+
+	if (conn->length - body_start < conn->content_length)
+		return false;
+	conn->body_length = conn->content_length;
+	conn->body_complete = true;
+	return true;
+}
+
+/*
+ * Hands the current request to the batch and moves on to the next.  False if
+ * the batch is full; wb_conns_answer() then comes back to this connection.
+ */
+static bool
+submit(WbConn *conn)
+{
+	WbDelivery *delivery;
+	char *request = conn->data + conn->start;
+
+	/* the buffer may have moved since the head was parsed for the first time */
+	if (wb_http_parse_head(request, conn->head_length, 0, &head) <= 0)
+		elog(ERROR, "a request changed while its body was read");
+	delivery = wb_batch_add(&head, wb_slice(request + conn->head_length, conn->body_length));
+	mark_dirty(conn);
+	if (delivery == NULL)
+		return false;
+
+	delivery->connection = conn;
+	delivery->remote_addr = InetPGetDatum(&conn->remote_addr);
+	delivery->form.keep_alive = head.keep_alive && !draining;
+	delivery->form.http_1_0 = head.minor_version == 0;
+	delivery->form.head = wb_slice_equal(head.method, wb_slice_cstring("HEAD"));
+	conn->close_after = !delivery->form.keep_alive;
+	conn->pending++;
+	conn->start += conn->head_length + conn->body_length;
+	conn->seen = 0;
+	conn->head_length = 0;
+	conn->body_complete = false;
+	conn->continue_due = false;
+	return true;
+}
+
+/* Ends a connection with an answer, after those to the requests before. */
+static void
+refuse(WbConn *conn, WbAnswer answer)
+{
+	conn->has_final = true;
+	conn->final = answer;
+	mark_dirty(conn);
+}
+
+static void
+mark_dirty(WbConn *conn)
+{
+	if (conn->is_dirty)
+		return;
+	conn->is_dirty = true;
+	slist_push_head(&dirty, &conn->dirty_node);
+}
+
+/* Whether wb_conns_answer() has something to do. */
+bool
+wb_conns_have_work(void)
+{
+	return !slist_is_empty(&dirty) || wb_batch_count() > 0;
+}
+
+/*
+ * Answers the stored batch, empties it and writes.  Connections that have more
+ * complete requests in their buffer start the next batch.
+ */
+void
+wb_conns_answer(void)
+{
+	slist_head work = dirty;
+
+	for (int i = 0; i < wb_batch_count(); i++)
+	{
+		WbDelivery *delivery = wb_batch_get(i);
+		WbConn *conn = (WbConn *) delivery->connection;
+
+		wb_answer_append(&conn->out, delivery->answer, delivery->form);
+		count_answer(delivery->answer);
+		conn->pending--;
+	}
+	wb_batch_clear();
+
+	slist_init(&dirty);
+	while (!slist_is_empty(&work))
+	{
+		WbConn *conn = slist_container(WbConn, dirty_node, slist_pop_head_node(&work));
+
+		conn->is_dirty = false;
+		if (conn->is_closed)
+			continue;
+		if (conn->has_final)
+		{
+			wb_answer_append(&conn->out, conn->final, (WbAnswerForm){false, false, false});
+			count_answer(conn->final);
+			conn->close_after = true;
+		}
+		else if (conn->continue_due && conn->head_length > 0)
+			appendStringInfoString(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
+		conn->continue_due = false;
+		write_out(conn);
+	}
+	free_closed();
+}
+
+/* Writes as much as the client takes. */
+static void
+write_out(WbConn *conn)
+{
+	while (conn->sent < conn->out.len)
+	{
+		ssize_t put = conn->stream.transport->write(&conn->stream, conn->out.data + conn->sent,
+													conn->out.len - conn->sent);
+
+		if (put == WB_STREAM_AGAIN)
+		{
+			if (conn->phase != WB_PHASE_WRITING)
+				set_phase(conn, WB_PHASE_WRITING);
+			wb_loop_change(loop, &conn->watch, WB_WRITABLE);
+			return;
+		}
+		if (put < 0)
+		{
+			close_conn(conn);
+			return;
+		}
+		conn->sent += put;
+	}
+	finish_writing(conn);
+}
+
+/* Everything is written: what next? */
+static void
+finish_writing(WbConn *conn)
+{
+	conn->sent = 0;
+	resetStringInfo(&conn->out);
+	wb_loop_change(loop, &conn->watch, WB_READABLE);
+
+	if (conn->has_final ||
+		(conn->close_after && (draining || conn->start < conn->length)))
+	{
+		/*
+		 * Closing with unread input makes the kernel send a reset, which can
+		 * destroy the answer on its way (RFC 9112, section 9.6).
+		 */
+		conn->stream.transport->finish(&conn->stream);
+		give_back_buffer(conn);
+		set_phase(conn, WB_PHASE_LINGERING);
+		return;
+	}
+	if (conn->close_after)
+	{
+		close_conn(conn);
+		return;
+	}
+	if (conn->start < conn->length)
+	{
+		if (conn->phase != WB_PHASE_RECEIVING || conn->head_length == 0)
+			set_phase(conn, WB_PHASE_RECEIVING);
+		parse(conn);
+		return;
+	}
+	conn->start = conn->length = 0;
+	if (conn->capacity > KEEP_BUFFER)
+		give_back_buffer(conn);
+	set_phase(conn, WB_PHASE_IDLE);
+}
+
+static void
+close_conn(WbConn *conn)
+{
+	if (conn->is_closed)
+		return;
+	conn->is_closed = true;
+	wb_loop_remove(loop, &conn->watch);
+	conn->stream.transport->close(&conn->stream);
+	dlist_delete(&conn->phase_node);
+	give_back_buffer(conn);
+	slist_push_head(&closed, &conn->closed_node);
+	conn_count--;
+	pg_atomic_write_u32(&slot->connections, conn_count);
+}
+
+static void
+free_closed(void)
+{
+	slist_mutable_iter iter;
+
+	slist_foreach_modify(iter, &closed)
+	{
+		WbConn *conn = slist_container(WbConn, closed_node, iter.cur);
+
+		if (conn->is_dirty)
+			continue; /* still in that list; next time */
+		slist_delete_current(&iter);
+		pfree(conn->out.data);
+		pfree(conn);
+	}
+}
+
+static void
+count_answer(WbAnswer answer)
+{
+	wb_count(&slot->counters[wb_answer_counter(answer)], 1);
+}
+
+/* Ends what has had its time.  To be called once in every turn. */
+void
+wb_conns_expire(void)
+{
+	int64 now_ms = wb_loop_now_ms(loop);
+
+	for (int p = 0; p < WB_PHASES; p++)
+	{
+		dlist_mutable_iter iter;
+
+		dlist_foreach_modify(iter, &phases[p])
+		{
+			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
+
+			if (conn->deadline_ms > now_ms)
+				break;
+			if (conn->phase == WB_PHASE_RECEIVING && conn->length > 0 && !conn->has_final)
+				refuse(conn, draining ? WB_ANSWER_UNAVAILABLE : WB_ANSWER_TIMED_OUT);
+			else
+				close_conn(conn);
+		}
+	}
+	free_closed();
+}
+
+/* Milliseconds until wb_conns_expire() will have something to do, or -1. */
+long
+wb_conns_timeout_ms(void)
+{
+	int64 next_ms = PG_INT64_MAX;
+
+	for (int p = 0; p < WB_PHASES; p++)
+		if (!dlist_is_empty(&phases[p]))
+			next_ms = Min(next_ms, dlist_head_element(WbConn, phase_node, &phases[p])->deadline_ms);
+	if (next_ms == PG_INT64_MAX)
+		return -1;
+	return (long) Max(next_ms - wb_loop_now_ms(loop), 0);
+}
+
+/*
+ * Begins to end all connections: idle ones at once, the others after their
+ * current request, which they have little time left to complete.
+ */
+void
+wb_conns_drain(void)
+{
+	draining = true;
+	for (int p = 0; p < WB_PHASES; p++)
+	{
+		dlist_mutable_iter iter;
+
+		dlist_foreach_modify(iter, &phases[p])
+		{
+			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
+
+			if (conn->phase == WB_PHASE_IDLE || conn->length == 0)
+				close_conn(conn);
+			else
+				conn->deadline_ms = Min(conn->deadline_ms, wb_loop_now_ms(loop) + DRAIN_MS);
+		}
+	}
+	free_closed();
+}
+
+/* After draining: closes what is left and serves again. */
+void
+wb_conns_reset(void)
+{
+	for (int p = 0; p < WB_PHASES; p++)
+	{
+		dlist_mutable_iter iter;
+
+		dlist_foreach_modify(iter, &phases[p])
+			close_conn(dlist_container(WbConn, phase_node, iter.cur));
+	}
+	free_closed();
+	draining = false;
+}
+
+/* An IPv4 address that arrived on an IPv6 socket is stored as what it is. */
+static void
+set_remote_addr(WbConn *conn, const struct sockaddr_storage *peer)
+{
+	inet *address = &conn->remote_addr;
+	const unsigned char *bytes;
+
+	if (peer->ss_family == AF_INET6)
+	{
+		const struct in6_addr *in6 = &((const struct sockaddr_in6 *) peer)->sin6_addr;
+		bool mapped = IN6_IS_ADDR_V4MAPPED(in6);
+
+		ip_family(address) = mapped ? PGSQL_AF_INET : PGSQL_AF_INET6;
+		bytes = in6->s6_addr + (mapped ? 12 : 0);
+	}
+	else
+	{
+		ip_family(address) = PGSQL_AF_INET;
+		bytes = (const unsigned char *) &((const struct sockaddr_in *) peer)->sin_addr;
+	}
+	ip_bits(address) = ip_maxbits(address);
+	memcpy(ip_addr(address), bytes, ip_addrsize(address));
+	SET_INET_VARSIZE(address);
+}

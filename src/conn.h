@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * conn.h
+ *	  Client connections.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WB_CONN_H
+#define WB_CONN_H
+
+#include "postgres.h"
+
+#include <sys/socket.h>
+
+#include "event_loop.h"
+#include "shmem.h"
+
+extern void wb_conns_init(WbLoop *loop, WbSlot *slot);
+extern int wb_conns_count(void);
+extern bool wb_conns_make_room(void);
+extern void wb_conn_open(int fd, const struct sockaddr_storage *peer);
+extern bool wb_conns_have_work(void);
+extern void wb_conns_answer(void);
+extern void wb_conns_expire(void);
+extern long wb_conns_timeout_ms(void);
+extern void wb_conns_drain(void);
+extern void wb_conns_reset(void);
+
+#endif /* WB_CONN_H */

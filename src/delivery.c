@@ -1,0 +1,328 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.c
+ *	  One delivery: what arrived, what was decided, what will be stored.
+ *
+ * Decides in the order that keeps strangers away from the tables: method, size,
+ * signature; then reads topic, id, source and time by the provider's templates.
+ * Touches no table itself.
+ *
+ * Texts are allocated in the current memory context, which is the batch's.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/timestamp.h"
+
+#include "delivery.h"
+#include "guc.h"
+#include "json_scan.h"
+
+/* What is stored where a token stood, which is the secret itself. */
+#define MASKED_TOKEN "***"
+
+static bool carries_delivery(const WbDelivery *delivery, WbMessage *message);
+static bool verify(WbDelivery *delivery, WbMessage *message, TimestampTz now);
+static void extract(WbDelivery *delivery, WbMessage *message);
+static bool storable_text(const char *text, size_t len);
+static bool is_token(const WbDelivery *delivery, WbPartKind kind, WbSlice name);
+static void append_json_string(StringInfo out, WbSlice text);
+
+/*
+ * Decides what becomes of a delivery.  endpoint is NULL if the path is not
+ * known.  Afterwards answer is WB_ANSWER_STORED if it has to be stored.
+ */
+void
+wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz now)
+{
+	WbMessage message = {0};
+	bool is_get = wb_slice_equal(delivery->method, wb_slice_cstring("GET"));
+	int limit;
+
+	delivery->endpoint = endpoint;
+	delivery->verified = false;
+	delivery->secret_label = NULL;
+	memset(delivery->field, 0, sizeof(delivery->field));
+
+	if (endpoint == NULL)
+	{
+		delivery->answer = WB_ANSWER_NOT_FOUND;
+		return;
+	}
+
+	message.method = delivery->method;
+	message.url = endpoint->url;
+	message.query = delivery->query;
+	message.headers = delivery->headers;
+	message.header_count = delivery->header_count;
+	message.body = delivery->body;
+	message.params = endpoint->params;
+	message.param_count = endpoint->param_count;
+
+	if ((is_get && !(endpoint->provider->get_deliveries && carries_delivery(delivery, &message))) ||
+		wb_slice_equal(delivery->method, wb_slice_cstring("HEAD")))
+	{
+		delivery->answer = WB_ANSWER_PROBE;
+		return;
+	}
+	if (!is_get && !wb_slice_equal(delivery->method, wb_slice_cstring("POST")))
+	{
+		delivery->answer = WB_ANSWER_BAD_METHOD;
+		return;
+	}
+	limit = endpoint->max_body_size > 0 ? endpoint->max_body_size : wb_max_body_size;
+	if (delivery->body.len > (size_t) limit)
+	{
+		delivery->answer = WB_ANSWER_BODY_TOO_LARGE;
+		return;
+	}
+	if (!verify(delivery, &message, now) && !endpoint->allow_unverified)
+	{
+		delivery->answer = WB_ANSWER_UNAUTHORIZED;
+		return;
+	}
+	extract(delivery, &message);
+	delivery->answer = WB_ANSWER_STORED;
+}
+
+/* Whether a GET has what deliveries of its provider have: signature and topic. */
+static bool
+carries_delivery(const WbDelivery *delivery, WbMessage *message)
+{
+	const WbProvider *provider = delivery->endpoint->provider;
+	char bytes[WB_MAX_FIELD];
+	WbTextBuffer topic = {bytes, 0, sizeof(bytes)};
+
+	return provider->scheme.has_signature &&
+		   wb_locator_count(&provider->scheme.signature_from, message) > 0 &&
+		   provider->has_field[WB_FIELD_TOPIC] &&
+		   wb_template_eval(&provider->field[WB_FIELD_TOPIC], message, wb_text_sink, &topic, NULL) &&
+		   topic.len > 0;
+}
+
+/* Checks the signature against the secrets that have not expired. */
+static bool
+verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
+{
+	const WbEndpoint *endpoint = delivery->endpoint;
+	WbKey **keys = palloc(sizeof(WbKey *) * Max(endpoint->secret_count, 1));
+	const char **labels = palloc(sizeof(char *) * Max(endpoint->secret_count, 1));
+	int key_count = 0;
+	int matched;
+	WbVerdict verdict;
+
+	for (int i = 0; i < endpoint->secret_count; i++)
+	{
+		WbSecret *secret = &endpoint->secrets[i];
+
+		if (secret->expires_at > now)
+		{
+			keys[key_count] = &secret->key;
+			labels[key_count++] = secret->label;
+		}
+	}
+
+	/* PostgreSQL's clock counts microseconds since 2000-01-01 */
+	verdict = wb_signature_verify(&endpoint->provider->scheme, keys, key_count, message,
+								  (now / 1000) +
+									  (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000,
+								  &matched);
+	delivery->verified = (verdict == WB_VERIFIED);
+	if (delivery->verified)
+		delivery->secret_label = labels[matched];
+	else
+		ereport(DEBUG1,
+				(errmsg_internal("delivery to endpoint \"%s\" is not verified: %s",
+								 endpoint->name, wb_verdict_text(verdict))));
+	pfree(keys);
+	pfree(labels);
+	return delivery->verified;
+}
+
+/*
+ * Reads the fields.  What is missing, empty, too long or not a text in the
+ * database's encoding becomes null: the headers and the body still say it all.
+ */
+static void
+extract(WbDelivery *delivery, WbMessage *message)
+{
+	const WbProvider *provider = delivery->endpoint->provider;
+
+	for (int i = 0; i < WB_FIELDS; i++)
+	{
+		char bytes[WB_MAX_FIELD];
+		WbTextBuffer text = {bytes, 0, sizeof(bytes)};
+
+		if (provider->has_field[i] &&
+			wb_template_eval(&provider->field[i], message, wb_text_sink, &text, NULL) &&
+			text.len > 0 && storable_text(text.data, text.len))
+			delivery->field[i] = pnstrdup(text.data, text.len);
+	}
+
+	/* a code of 0 says that there was no error */
+	if (delivery->field[WB_FIELD_ERROR_CODE] &&
+		strcmp(delivery->field[WB_FIELD_ERROR_CODE], "0") == 0)
+		delivery->field[WB_FIELD_ERROR_CODE] = NULL;
+
+	if (delivery->field[WB_FIELD_OCCURRED_AT])
+	{
+		int64_t unix_us;
+
+		if (wb_time_parse(wb_slice_cstring(delivery->field[WB_FIELD_OCCURRED_AT]),
+						  provider->occurred_at_format, &unix_us))
+			delivery->occurred_at = unix_us -
+									(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+		else
+			delivery->field[WB_FIELD_OCCURRED_AT] = NULL;
+	}
+}
+
+/* Whether bytes off the wire, taken as UTF-8, are a value of type text here. */
+static bool
+storable_text(const char *text, size_t len)
+{
+	if (memchr(text, '\0', len) != NULL)
+		return false;
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return wb_utf8_valid(text, len);
+	for (size_t i = 0; i < len; i++)
+		if (IS_HIGHBIT_SET(text[i]))
+			return false;
+	return true;
+}
+
+/*
+ * Whether the body goes to "payload".  In a database that is not UTF-8 only
+ * ASCII does, so that casts and operators never meet a character they cannot
+ * convert.
+ */
+bool
+wb_delivery_body_is_json(const WbDelivery *delivery)
+{
+	WbJsonKind kind = wb_json_classify(delivery->body);
+
+	return kind == WB_JSON_ASCII ||
+		   (kind == WB_JSON_UNICODE && GetDatabaseEncoding() == PG_UTF8);
+}
+
+/*
+ * The headers as a JSON object in order of arrival, with their spelling and
+ * repetitions.  Pure ASCII, hence right in every encoding.
+ */
+char *
+wb_delivery_headers_json(const WbDelivery *delivery)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '{');
+	for (int i = 0; i < delivery->header_count; i++)
+	{
+		const WbHeader *header = &delivery->headers[i];
+
+		if (i > 0)
+			appendStringInfoChar(&out, ',');
+		append_json_string(&out, header->name);
+		appendStringInfoChar(&out, ':');
+		append_json_string(&out, is_token(delivery, WB_PART_HEADER, header->name)
+									 ? wb_slice_cstring(MASKED_TOKEN)
+									 : header->value);
+	}
+	appendStringInfoChar(&out, '}');
+	return out.data;
+}
+
+/* The query as received, NULL if empty.  The parser admits only ASCII. */
+char *
+wb_delivery_query(const WbDelivery *delivery)
+{
+	StringInfoData out;
+	WbSlice rest = delivery->query;
+
+	if (rest.len == 0)
+		return NULL;
+
+	initStringInfo(&out);
+	while (rest.len > 0)
+	{
+		const char *end = memchr(rest.data, '&', rest.len);
+		size_t length = end ? (size_t) (end - rest.data) : rest.len;
+		const char *equals = memchr(rest.data, '=', length);
+		size_t name_length = equals ? (size_t) (equals - rest.data) : length;
+
+		if (equals && is_token(delivery, WB_PART_QUERY, wb_slice(rest.data, name_length)))
+		{
+			appendBinaryStringInfo(&out, rest.data, (int) name_length + 1);
+			appendStringInfoString(&out, MASKED_TOKEN);
+		}
+		else
+			appendBinaryStringInfo(&out, rest.data, (int) length);
+		if (end)
+		{
+			appendStringInfoChar(&out, '&');
+			length++;
+		}
+		rest = wb_slice(rest.data + length, rest.len - length);
+	}
+	return out.data;
+}
+
+/*
+ * Whether a header or parameter carries the endpoint's secret in clear, which
+ * readers of events must not see.
+ */
+static bool
+is_token(const WbDelivery *delivery, WbPartKind kind, WbSlice name)
+{
+	const WbScheme *scheme = &delivery->endpoint->provider->scheme;
+
+	return scheme->algorithm == WB_ALG_TOKEN &&
+		   scheme->signature_from.kind == kind &&
+		   (kind == WB_PART_HEADER ? wb_slice_equal_nocase(scheme->signature_from.argument, name)
+								   : wb_slice_equal(scheme->signature_from.argument, name));
+}
+
+/*
+ * Appends a quoted JSON string.  Bytes that are not UTF-8 are taken as ISO
+ * 8859-1, which header values were before RFC 9110, section 5.5.
+ */
+static void
+append_json_string(StringInfo out, WbSlice text)
+{
+	bool utf8 = wb_utf8_valid(text.data, text.len);
+	size_t plain = 0; /* start of the bytes that need no escape */
+
+	appendStringInfoChar(out, '"');
+	for (size_t i = 0; i < text.len;)
+	{
+		unsigned char c = (unsigned char) text.data[i];
+		pg_wchar code = c;
+		int length = 1;
+
+		if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\')
+		{
+			i++;
+			continue;
+		}
+		appendBinaryStringInfo(out, text.data + plain, (int) (i - plain));
+		if (utf8)
+		{
+			length = pg_utf_mblen((const unsigned char *) text.data + i);
+			code = utf8_to_unicode((const unsigned char *) text.data + i);
+		}
+		if (code > 0xFFFF)
+			appendStringInfo(out, "\\u%04x\\u%04x", 0xD800 + ((code - 0x10000) >> 10),
+							 0xDC00 + ((code - 0x10000) & 0x3FF));
+		else if (code == '"' || code == '\\')
+			appendStringInfo(out, "\\%c", (char) code);
+		else
+			appendStringInfo(out, "\\u%04x", code);
+		i += length;
+		plain = i;
+	}
+	appendBinaryStringInfo(out, text.data + plain, (int) (text.len - plain));
+	appendStringInfoChar(out, '"');
+}

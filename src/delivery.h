@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.h
+ *	  One delivery: what arrived, what was decided, what will be stored.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WB_DELIVERY_H
+#define WB_DELIVERY_H
+
+#include "postgres.h"
+
+#include "answer.h"
+#include "endpoint.h"
+#include "http_parse.h"
+
+/* Bytes of an extracted text.  A longer one is not stored; the event is. */
+#define WB_MAX_FIELD 1000
+
+typedef struct WbDelivery
+{
+	/* what arrived: points into the connection's buffer */
+	void *connection;
+	WbSlice method;
+	WbSlice path;
+	WbSlice query;
+	const WbHeader *headers;
+	int header_count;
+	WbSlice body;
+	Datum remote_addr; /* inet */
+	WbAnswerForm form; /* how the request wants to be answered */
+
+	/* what wb_delivery_judge() decides */
+	WbAnswer answer; /* WB_ANSWER_STORED if it is to be stored */
+	const WbEndpoint *endpoint;
+	bool verified;
+	const char *secret_label; /* of the secret that matched, or NULL */
+	char *field[WB_FIELDS];   /* NULL if not found; in the database encoding */
+	TimestampTz occurred_at;  /* if field[WB_FIELD_OCCURRED_AT] */
+
+	/* what storing adds */
+	int64 id;
+} WbDelivery;
+
+extern void wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz now);
+extern char *wb_delivery_headers_json(const WbDelivery *delivery);
+extern char *wb_delivery_query(const WbDelivery *delivery);
+extern bool wb_delivery_body_is_json(const WbDelivery *delivery);
+
+#endif /* WB_DELIVERY_H */

@@ -1,0 +1,163 @@
+/*-------------------------------------------------------------------------
+ *
+ * event_loop.c
+ *	  Waiting for many sockets, the latch and the postmaster at once.
+ *
+ * PostgreSQL's WaitEventSet cannot give up a socket before version 17, so the
+ * sockets live in a private epoll instance, and that instance is one event of
+ * a WaitEventSet beside the latch and the postmaster.  Level-triggered: what
+ * is not handled in one turn is reported again in the next.
+ *
+ * Knows nothing of HTTP and keeps no timers; who has deadlines says how long a
+ * turn may wait.  One instance per process, never freed: it ends with the
+ * receiver.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/pmsignal.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#include "event_loop.h"
+
+#define EVENTS_PER_TURN 256
+
+struct WbLoop
+{
+	int epoll_fd;
+	WaitEventSet *waits; /* latch, postmaster, epoll_fd */
+	int64 now_ms;
+	struct epoll_event events[EVENTS_PER_TURN];
+};
+
+static uint32
+epoll_interest(int interest)
+{
+	return ((interest & WB_READABLE) ? EPOLLIN : 0) |
+		   ((interest & WB_WRITABLE) ? EPOLLOUT : 0);
+}
+
+static void
+read_clock(WbLoop *loop)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	loop->now_ms = (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Allocated in TopMemoryContext.  Raises an error if the system refuses. */
+WbLoop *
+wb_loop_create(void)
+{
+	WbLoop *loop = MemoryContextAllocZero(TopMemoryContext, sizeof(WbLoop));
+
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0)
+		ereport(ERROR,
+				(errcode_for_socket_access(),
+				 errmsg("could not create an epoll instance: %m")));
+	loop->waits = CreateWaitEventSet(TopMemoryContext, 3);
+	AddWaitEventToSet(loop->waits, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(loop->waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(loop->waits, WL_SOCKET_READABLE, loop->epoll_fd, NULL, NULL);
+	read_clock(loop);
+	return loop;
+}
+
+/* False, with errno set, if the system refuses; the socket stays the caller's. */
+bool
+wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, int interest,
+			WbReadyCallback ready, void *owner)
+{
+	struct epoll_event event;
+
+	event.events = epoll_interest(interest);
+	event.data.ptr = watch;
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+	{
+		watch->fd = -1;
+		return false;
+	}
+	watch->fd = fd;
+	watch->interest = interest;
+	watch->ready = ready;
+	watch->owner = owner;
+	return true;
+}
+
+void
+wb_loop_change(WbLoop *loop, WbWatch *watch, int interest)
+{
+	struct epoll_event event;
+
+	if (watch->fd < 0 || watch->interest == interest)
+		return;
+	event.events = epoll_interest(interest);
+	event.data.ptr = watch;
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) < 0)
+		elog(ERROR, "could not change an epoll entry: %m");
+	watch->interest = interest;
+}
+
+/* Does not close the socket. */
+void
+wb_loop_remove(WbLoop *loop, WbWatch *watch)
+{
+	if (watch->fd < 0)
+		return;
+	(void) epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	watch->fd = -1;
+}
+
+/*
+ * Under load sockets are ready at once and the latch is only looked at, which
+ * saves the system calls of the WaitEventSet.
+ */
+void
+wb_loop_turn(WbLoop *loop, long timeout_ms)
+{
+	int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, 0);
+
+	if (count <= 0 && !MyLatch->is_set && timeout_ms != 0)
+	{
+		WaitEvent event;
+
+		(void) WaitEventSetWait(loop->waits, timeout_ms, &event, 1, PG_WAIT_EXTENSION);
+		count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, 0);
+	}
+	else if (!PostmasterIsAlive())
+		proc_exit(1);
+	read_clock(loop);
+
+	for (int i = 0; i < count; i++)
+	{
+		WbWatch *watch = loop->events[i].data.ptr;
+		uint32 events = loop->events[i].events;
+		int ready = 0;
+
+		/* removed by the callback of another socket in this turn */
+		if (watch->fd < 0)
+			continue;
+		if (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+			ready |= WB_READABLE;
+		if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+			ready |= WB_WRITABLE;
+		watch->ready(watch->owner, ready);
+	}
+}
+
+int64
+wb_loop_now_ms(WbLoop *loop)
+{
+	return loop->now_ms;
+}

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * event_loop.h
+ *	  Waiting for many sockets, the latch and the postmaster at once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WB_EVENT_LOOP_H
+#define WB_EVENT_LOOP_H
+
+#include "postgres.h"
+
+#define WB_READABLE 1
+#define WB_WRITABLE 2
+
+typedef struct WbLoop WbLoop;
+typedef struct WbWatch WbWatch;
+
+/* Told that a socket is ready; may add, change and remove any watch. */
+typedef void (*WbReadyCallback)(void *owner, int ready);
+
+/*
+ * One watched socket, embedded in the struct of whoever owns the socket.  Its
+ * memory must stay valid until the end of the turn in which it is removed.
+ */
+struct WbWatch
+{
+	int fd;       /* -1 if not watched */
+	int interest; /* WB_READABLE and WB_WRITABLE; may be 0 */
+	WbReadyCallback ready;
+	void *owner;
+};
+
+extern WbLoop *wb_loop_create(void);
+extern bool wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, int interest,
+						WbReadyCallback ready, void *owner);
+extern void wb_loop_change(WbLoop *loop, WbWatch *watch, int interest);
+extern void wb_loop_remove(WbLoop *loop, WbWatch *watch);
+
+/*
+ * Waits until a socket is ready, the latch is set or the time (ms, -1 for
+ * ever) is over, then calls the callbacks.  Does not reset the latch.  Ends
+ * the process if the postmaster is gone.
+ */
+extern void wb_loop_turn(WbLoop *loop, long timeout_ms);
+
+/* Milliseconds on a clock that never jumps, as of the last wait. */
+extern int64 wb_loop_now_ms(WbLoop *loop);
+
+#endif /* WB_EVENT_LOOP_H */

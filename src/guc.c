@@ -1,0 +1,152 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *	  The settings of webhook_bridge.
+ *
+ * Every setting can be changed by a reload: receivers open and close their
+ * sockets themselves and shared memory has room for WB_MAX_RECEIVERS of them
+ * from the start.  The settings exist in every process that loads the library,
+ * preloaded or not, because SQL functions read some of them.
+ *
+ * The README lists the same settings in the same order; test/t/006_settings.pl compares
+ * them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "guc.h"
+
+char *wb_database;
+char *wb_listen_addresses;
+int wb_port;
+int wb_receivers;
+char *wb_public_url;
+int wb_max_connections;
+int wb_max_header_size;
+int wb_max_body_size;
+int wb_request_timeout_ms;
+int wb_keepalive_timeout_ms;
+int wb_max_batch;
+int wb_max_buffered_kb;
+
+static bool check_public_url(char **newval, void **extra, GucSource source);
+static void define_int(const char *name, const char *description, const char *detail,
+					   int *variable, int value, int min, int max, int flags);
+static void define_string(const char *name, const char *description, const char *detail,
+						  char **variable, const char *value, GucStringCheckHook check);
+
+/* Defines the settings and reserves the prefix.  Called once, from _PG_init(). */
+void
+wb_guc_init(void)
+{
+	define_string("webhook_bridge.database",
+				  "Sets the database that receives webhooks.",
+				  "The receivers wait until it exists and the extension is created in it.",
+				  &wb_database, "postgres", NULL);
+	define_string("webhook_bridge.listen_addresses",
+				  "Sets the host names or IP addresses to listen on for deliveries.",
+				  "Comma-separated; \"*\" stands for all addresses.",
+				  &wb_listen_addresses, "127.0.0.1", NULL);
+	define_int("webhook_bridge.port",
+			   "Sets the TCP port to listen on for deliveries.", NULL,
+			   &wb_port, 8090, 1, 65535, 0);
+	define_int("webhook_bridge.receivers",
+			   "Sets the number of receiver processes.",
+			   "Each takes one of max_worker_processes, and the launcher another one.",
+			   &wb_receivers, 1, 0, WB_MAX_RECEIVERS, 0);
+	define_string("webhook_bridge.public_url",
+				  "Sets the URL under which providers reach the receiver.",
+				  "Scheme, host and optionally a path prefix, without a slash at the end. "
+				  "If empty, the first listen address and the port are used.",
+				  &wb_public_url, "", check_public_url);
+	define_int("webhook_bridge.max_connections",
+			   "Sets the maximum number of client connections of one receiver.", NULL,
+			   &wb_max_connections, 1000, 1, 100000, 0);
+	define_int("webhook_bridge.max_header_size",
+			   "Sets the maximum size of the head of a request.", NULL,
+			   &wb_max_header_size, 16 * 1024, 1024, 1024 * 1024, GUC_UNIT_BYTE);
+	define_int("webhook_bridge.max_body_size",
+			   "Sets the maximum size of the body of a request.",
+			   "An endpoint may set less or more.",
+			   &wb_max_body_size, 1024 * 1024, 1024, WB_MAX_BODY_LIMIT, GUC_UNIT_BYTE);
+	define_int("webhook_bridge.request_timeout",
+			   "Sets the maximum time from the first byte of a request to its last.",
+			   "Also the time a client may take to accept an answer.",
+			   &wb_request_timeout_ms, 10 * 1000, 100, INT_MAX, GUC_UNIT_MS);
+	define_int("webhook_bridge.keepalive_timeout",
+			   "Sets the time an idle connection is kept open.", NULL,
+			   &wb_keepalive_timeout_ms, 75 * 1000, 100, INT_MAX, GUC_UNIT_MS);
+	define_int("webhook_bridge.max_batch",
+			   "Sets the maximum number of deliveries stored in one transaction.", NULL,
+			   &wb_max_batch, 512, 1, 10000, 0);
+	define_int("webhook_bridge.max_buffered",
+			   "Sets the maximum memory for requests being received by one receiver.",
+			   "Beyond it, requests are answered 503 until memory is free again.",
+			   &wb_max_buffered_kb, 64 * 1024, 1024, 8 * 1024 * 1024, GUC_UNIT_KB);
+
+	MarkGUCPrefixReserved("webhook_bridge");
+}
+
+/*
+ * {url} is part of what some providers sign, so the setting must be exactly
+ * what precedes the path.
+ */
+static bool
+check_public_url(char **newval, void **extra, GucSource source)
+{
+	const char *url = *newval;
+	size_t len = strlen(url);
+	const char *host;
+
+	if (len == 0)
+		return true;
+	if (strncmp(url, "https://", 8) == 0)
+		host = url + 8;
+	else if (strncmp(url, "http://", 7) == 0)
+		host = url + 7;
+	else
+	{
+		GUC_check_errdetail("The URL must start with \"https://\" or \"http://\".");
+		return false;
+	}
+	if (*host == '\0' || *host == '/')
+	{
+		GUC_check_errdetail("The URL has no host.");
+		return false;
+	}
+	if (url[len - 1] == '/')
+	{
+		GUC_check_errdetail("The URL must not end with a slash.");
+		return false;
+	}
+	for (const char *c = host; *c; c++)
+	{
+		if (*c <= ' ' || *c > '~' || strchr("?#@\"<>\\^`{|}", *c) != NULL)
+		{
+			GUC_check_errdetail("The URL must consist of scheme, host, port and path only.");
+			return false;
+		}
+	}
+	return true;
+}
+
+static void
+define_int(const char *name, const char *description, const char *detail,
+		   int *variable, int value, int min, int max, int flags)
+{
+	DefineCustomIntVariable(name, description, detail, variable, value, min, max,
+							PGC_SIGHUP, flags, NULL, NULL, NULL);
+}
+
+static void
+define_string(const char *name, const char *description, const char *detail,
+			  char **variable, const char *value, GucStringCheckHook check)
+{
+	DefineCustomStringVariable(name, description, detail, variable, value,
+							   PGC_SIGHUP, 0, check, NULL, NULL);
+}

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *	  The settings of webhook_bridge.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WB_GUC_H
+#define WB_GUC_H
+
+#include "postgres.h"
+
+extern char *wb_database;
+extern char *wb_listen_addresses;
+extern int wb_port;
+extern int wb_receivers;
+extern char *wb_public_url;
+extern int wb_max_connections;
+extern int wb_max_header_size; /* bytes */
+extern int wb_max_body_size;   /* bytes */
+extern int wb_request_timeout_ms;
+extern int wb_keepalive_timeout_ms;
+extern int wb_max_batch;
+extern int wb_max_buffered_kb;
+
+/* Bounds shared by settings and tables. */
+#define WB_MAX_RECEIVERS 32
+#define WB_MAX_BODY_LIMIT (64 * 1024 * 1024) /* bytes; see wb_json_classify() */
+
+extern void wb_guc_init(void);
+
+#endif /* WB_GUC_H */

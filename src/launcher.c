@@ -1,0 +1,243 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *	  The process that keeps the receivers running.
+ *
+ * A background worker can connect to one database only, and only once, and
+ * fails if that database does not exist.  The launcher therefore connects to
+ * none: it reads pg_database, and starts receivers when there is a database
+ * for them to connect to.  It never receives anything itself.
+ *
+ * It works level-triggered: each turn compares the slots in shared memory with
+ * what the settings ask for and mends the difference, so that a lost signal, a
+ * failed fork or its own restart leaves nothing behind.  A receiver that keeps
+ * ending soon after its start is started again ever more slowly.
+ *
+ * Started after recovery, hence on a standby only once it is promoted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "guc.h"
+#include "launcher.h"
+#include "shmem.h"
+
+#define TURN_MS 500             /* how soon a new database is noticed */
+#define START_PATIENCE_MS 10000 /* for a receiver to attach to its slot */
+#define HEALTHY_MS 10000        /* a receiver that lived longer is restarted at once */
+#define MAX_BACKOFF_MS 30000
+
+/* What the launcher remembers of a slot, in its own memory. */
+typedef struct SlotHistory
+{
+	TimestampTz started_at; /* last start, 0 if none */
+	int backoff_ms;         /* pause before the next start */
+} SlotHistory;
+
+static SlotHistory history[WB_MAX_RECEIVERS];
+static bool warned_no_slot = false;
+
+static Oid find_database(void);
+static void reconcile(Oid database);
+static void start_receiver(int index, Oid database, TimestampTz now);
+static bool register_receiver(int index, Oid database);
+
+/* Registers the launcher.  Does nothing unless the library is being preloaded. */
+void
+wb_launcher_init(void)
+{
+	BackgroundWorker worker;
+
+	/* pg_upgrade starts servers that must do nothing on their own */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+		return;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "webhook_bridge launcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "webhook_bridge launcher");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "webhook_bridge");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "webhook_bridge_launcher_main");
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+webhook_bridge_launcher_main(Datum argument)
+{
+	MemoryContext turn_context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge launcher turn",
+										 ALLOCSET_DEFAULT_SIZES);
+	pgstat_report_activity(STATE_IDLE, NULL);
+
+	while (!ShutdownRequestPending)
+	{
+		MemoryContextSwitchTo(turn_context);
+		MemoryContextReset(turn_context);
+
+		reconcile(find_database());
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 TURN_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		QueryCancelPending = false; /* there is no query to cancel */
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+
+	/* not 0, which would unregister the worker if only this process was asked to end */
+	proc_exit(1);
+}
+
+/*
+ * Returns the database named by the setting, or InvalidOid if a receiver
+ * cannot or should not connect to it: a session would make a template
+ * unusable as such.
+ */
+static Oid
+find_database(void)
+{
+	Relation catalog;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple tuple;
+	Oid database = InvalidOid;
+
+	StartTransactionCommand();
+	catalog = table_open(DatabaseRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_database_datname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(wb_database));
+	scan = systable_beginscan(catalog, DatabaseNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (form->datallowconn && !form->datistemplate)
+			database = form->oid;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	CommitTransactionCommand();
+	return database;
+}
+
+/* Makes the receivers that run the receivers that should run. */
+static void
+reconcile(Oid database)
+{
+	WbSlot *slots = wb_shmem_slots();
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < WB_MAX_RECEIVERS; i++)
+	{
+		WbSlotInfo info;
+		bool wanted = OidIsValid(database) && i < wb_receivers;
+
+		wb_slot_release_stale(&slots[i], TimestampTzPlusMilliseconds(now, -START_PATIENCE_MS));
+		info = wb_slot_read(&slots[i]);
+		if (info.state == WB_SLOT_FREE)
+		{
+			if (wanted)
+				start_receiver(i, database, now);
+		}
+		else if (info.pid != 0 && (!wanted || info.database != database) &&
+				 info.state != WB_SLOT_DRAINING)
+		{
+			/* an error means that it has just ended, which is what we want */
+			(void) kill(info.pid, SIGTERM);
+		}
+	}
+}
+
+/* Starts a receiver in a free slot, unless it is too soon after a failure. */
+static void
+start_receiver(int index, Oid database, TimestampTz now)
+{
+	SlotHistory *past = &history[index];
+	WbSlot *slot = &wb_shmem_slots()[index];
+
+	if (past->started_at != 0)
+	{
+		TimestampTz due;
+
+		/* "since" of a free slot is when its receiver ended */
+		if (TimestampDifferenceExceeds(past->started_at, wb_slot_read(slot).since, HEALTHY_MS))
+			past->backoff_ms = 0;
+		due = TimestampTzPlusMilliseconds(past->started_at, past->backoff_ms);
+		if (now < due)
+			return;
+		past->backoff_ms = Min(Max(past->backoff_ms * 2, 1000), MAX_BACKOFF_MS);
+	}
+
+	if (!wb_slot_reserve(slot, database))
+		return;
+	past->started_at = now;
+	if (register_receiver(index, database))
+		warned_no_slot = false;
+	else
+	{
+		/* stays reserved until START_PATIENCE_MS are over, then is tried again */
+		if (!warned_no_slot)
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("could not start a webhook receiver"),
+					 errdetail("There is no free background worker slot; max_worker_processes is %d.",
+							   max_worker_processes),
+					 errhint("webhook_bridge needs %d of them. Increase max_worker_processes and restart the server.",
+							 wb_receivers + 1)));
+		warned_no_slot = true;
+	}
+}
+
+static bool
+register_receiver(int index, Oid database)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "webhook_bridge receiver %d", index);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "webhook_bridge receiver");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART; /* the launcher restarts it */
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "webhook_bridge");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "webhook_bridge_receiver_main");
+	worker.bgw_main_arg = Int32GetDatum(index);
+	memcpy(worker.bgw_extra, &database, sizeof(database));
+	worker.bgw_notify_pid = MyProcPid; /* so that its end is noticed at once */
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}

@@ -1,0 +1,288 @@
+/*-------------------------------------------------------------------------
+ *
+ * listener.c
+ *	  The sockets on which deliveries arrive.
+ *
+ * Opens one socket per address of webhook_bridge.listen_addresses, accepts
+ * connections and hands them to conn.c.  When no more connections can be
+ * taken, for the limit or for want of descriptors, it stops watching its
+ * sockets instead of spinning on them: clients wait in the kernel's queue.
+ *
+ * Several receivers share a port through SO_REUSEPORT.  A single one does not
+ * ask for it, so that another program on the same port is noticed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "utils/memutils.h"
+
+#include "conn.h"
+#include "guc.h"
+#include "listener.h"
+
+#define MAX_LISTENERS 16
+#define ACCEPTS_PER_TURN 64
+#define BACKLOG 1024 /* the system cuts it to what it allows */
+#define SHORTAGE_PAUSE_MS 100
+#define SPARE_DESCRIPTORS 64 /* for what else the process has open */
+
+static WbLoop *loop;
+static WbWatch watches[MAX_LISTENERS];
+static int sockets[MAX_LISTENERS];
+static int listener_count = 0;
+static bool paused = false;
+static int64 paused_until_ms;     /* a shortage of descriptors is not over at once */
+static char *opened_as = NULL;    /* the settings the sockets were opened with */
+static char *last_problem = NULL; /* so that a lasting one is said once */
+
+static char *settings(void);
+static bool open_address(const char *host);
+static int open_socket(const struct addrinfo *address);
+static void report(const char *host, const char *problem);
+static void on_ready(void *owner, int ready);
+static void pause_accepting(int pause_ms);
+static void raise_descriptor_limit(void);
+
+/*
+ * Opens all sockets, or none: false, after a message in the log, if one of the
+ * addresses cannot be used.
+ */
+bool
+wb_listeners_open(WbLoop *receiver_loop)
+{
+	char *list = pstrdup(wb_listen_addresses);
+	char *rest = NULL;
+	bool success = true;
+
+	loop = receiver_loop;
+	raise_descriptor_limit();
+	for (char *host = strtok_r(list, " ,", &rest); host && success; host = strtok_r(NULL, " ,", &rest))
+		success = open_address(strcmp(host, "*") == 0 ? NULL : host);
+	if (success && listener_count == 0)
+	{
+		report("", "webhook_bridge.listen_addresses names no address");
+		success = false;
+	}
+	pfree(list);
+	if (!success)
+	{
+		wb_listeners_close();
+		return false;
+	}
+
+	opened_as = MemoryContextStrdup(TopMemoryContext, settings());
+	ereport(LOG,
+			(errmsg("webhook_bridge listens on %s, port %d", wb_listen_addresses, wb_port)));
+	if (last_problem)
+		pfree(last_problem);
+	last_problem = NULL;
+	return true;
+}
+
+void
+wb_listeners_close(void)
+{
+	for (int i = 0; i < listener_count; i++)
+	{
+		wb_loop_remove(loop, &watches[i]);
+		(void) close(sockets[i]);
+	}
+	listener_count = 0;
+	paused = false;
+	if (opened_as)
+		pfree(opened_as);
+	opened_as = NULL;
+}
+
+/* Whether the settings have changed since the sockets were opened. */
+bool
+wb_listeners_outdated(void)
+{
+	char *now = settings();
+	bool outdated = opened_as != NULL && strcmp(opened_as, now) != 0;
+
+	pfree(now);
+	return outdated;
+}
+
+static char *
+settings(void)
+{
+	return psprintf("%s:%d:%d", wb_listen_addresses, wb_port, wb_receivers > 1);
+}
+
+/* Opens the sockets of one name or address; NULL stands for all addresses. */
+static bool
+open_address(const char *host)
+{
+	struct addrinfo hints = {0};
+	struct addrinfo *addresses;
+	char port[8];
+	int result;
+	bool success = true;
+
+	snprintf(port, sizeof(port), "%d", wb_port);
+	hints.ai_family = AF_UNSPEC;
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+	result = getaddrinfo(host, port, &hints, &addresses);
+	if (result != 0)
+	{
+		report(host ? host : "*", gai_strerror(result));
+		return false;
+	}
+	for (struct addrinfo *a = addresses; a && success; a = a->ai_next)
+	{
+		int fd;
+
+		if (listener_count == MAX_LISTENERS)
+		{
+			report(host ? host : "*", "too many addresses");
+			success = false;
+			break;
+		}
+		fd = open_socket(a);
+		/* a machine without IPv6 still has "*" and "localhost" */
+		if (fd < 0 && errno == EAFNOSUPPORT)
+			continue;
+		if (fd < 0 || !wb_loop_add(loop, &watches[listener_count], fd, WB_READABLE, on_ready, NULL))
+		{
+			report(host ? host : "*", strerror(errno));
+			if (fd >= 0)
+				(void) close(fd);
+			success = false;
+		}
+		else
+			sockets[listener_count++] = fd;
+	}
+	freeaddrinfo(addresses);
+	return success;
+}
+
+/* A listening socket, or -1 with errno set. */
+static int
+open_socket(const struct addrinfo *address)
+{
+	int on = 1;
+	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		(wb_receivers > 1 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
+		(address->ai_family == AF_INET6 &&
+		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
+		bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
+		listen(fd, BACKLOG) < 0)
+	{
+		int saved_errno = errno;
+
+		(void) close(fd);
+		errno = saved_errno;
+		return -1;
+	}
+	return fd;
+}
+
+/* Says once that deliveries cannot be received, until the reason changes. */
+static void
+report(const char *host, const char *problem)
+{
+	if (last_problem && strcmp(last_problem, problem) == 0)
+		return;
+	if (last_problem)
+		pfree(last_problem);
+	last_problem = MemoryContextStrdup(TopMemoryContext, problem);
+	ereport(WARNING,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("webhook_bridge could not listen on \"%s\", port %d", host, wb_port),
+			 errdetail("%s.", problem),
+			 errhint("It tries again every second. Is another program using the port? "
+					 "See webhook_bridge.listen_addresses and webhook_bridge.port.")));
+}
+
+/* Accepts what is there, but not so much that those connected have to wait. */
+static void
+on_ready(void *owner, int ready)
+{
+	for (int i = 0; i < listener_count; i++)
+	{
+		for (int n = 0; n < ACCEPTS_PER_TURN; n++)
+		{
+			struct sockaddr_storage peer;
+			socklen_t length = sizeof(peer);
+			int on = 1;
+			int fd;
+
+			if (!wb_conns_make_room())
+			{
+				pause_accepting(0);
+				return;
+			}
+			fd = accept4(sockets[i], (struct sockaddr *) &peer, &length,
+						 SOCK_NONBLOCK | SOCK_CLOEXEC);
+			if (fd < 0)
+			{
+				if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+					pause_accepting(SHORTAGE_PAUSE_MS);
+				break;
+			}
+			(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+			wb_conn_open(fd, &peer);
+		}
+	}
+}
+
+static void
+pause_accepting(int pause_ms)
+{
+	paused = true;
+	paused_until_ms = wb_loop_now_ms(loop) + pause_ms;
+	for (int i = 0; i < listener_count; i++)
+		wb_loop_change(loop, &watches[i], 0);
+}
+
+/* Watches the sockets again if connections can be taken; called every turn. */
+void
+wb_listeners_resume(void)
+{
+	if (!paused || wb_conns_count() >= wb_max_connections ||
+		wb_loop_now_ms(loop) < paused_until_ms)
+		return;
+	paused = false;
+	for (int i = 0; i < listener_count; i++)
+		wb_loop_change(loop, &watches[i], WB_READABLE);
+}
+
+/*
+ * Raises this process's soft limit so that connections do not take the
+ * descriptors that PostgreSQL counts on.
+ */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	rlim_t wanted = (rlim_t) wb_max_connections + SPARE_DESCRIPTORS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return;
+	/* max_files_per_process is at most what the limit was at the start */
+	wanted += 1024;
+	if (limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? wanted : Min(wanted, limit.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+		ereport(LOG,
+				(errmsg("webhook_bridge may run out of file descriptors before it reaches %d connections",
+						wb_max_connections),
+				 errdetail("The limit of the process is %lu.", (unsigned long) limit.rlim_cur)));
+}

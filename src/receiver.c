@@ -1,0 +1,238 @@
+/*-------------------------------------------------------------------------
+ *
+ * receiver.c
+ *	  The process that receives deliveries: start-up, signals, main loop.
+ *
+ * A receiver waits for the extension, listens while it exists, and drains its
+ * connections when the extension is dropped or the process is to end.  One
+ * turn of the loop reads what has arrived, stores it in one transaction and
+ * answers; no transaction is open while it waits.
+ *
+ * An error outside a batch ends the process; the launcher starts another.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "batch.h"
+#include "catalog.h"
+#include "conn.h"
+#include "event_loop.h"
+#include "guc.h"
+#include "listener.h"
+#include "receiver.h"
+#include "shmem.h"
+
+#define TICK_MS 250 /* how soon CREATE and DROP EXTENSION are noticed */
+#define RETRY_LISTEN_MS 1000
+#define DRAIN_LIMIT_MS 600 /* for all connections to end */
+
+static WbLoop *loop;
+static WbSlot *slot;
+static WbSlotState state = WB_SLOT_WAITING;
+static int64 next_tick_ms = 0;
+static int64 next_listen_ms = 0;
+static int64 drain_until_ms;
+
+static void settle_in(int index);
+static void fix_settings(void);
+static void leave(int code, Datum argument);
+static void handle_signals(void);
+static void serve(void);
+static void tick(void);
+static void start_drain(void);
+static void enter(WbSlotState new_state);
+static long turn_timeout_ms(void);
+
+void
+webhook_bridge_receiver_main(Datum argument)
+{
+	MemoryContext turn_context;
+
+	settle_in(DatumGetInt32(argument));
+	turn_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge turn",
+										 ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		MemoryContextSwitchTo(turn_context);
+		MemoryContextReset(turn_context);
+
+		wb_loop_turn(loop, turn_timeout_ms());
+		handle_signals();
+		serve();
+		wb_conns_expire();
+		wb_listeners_resume();
+
+		if (ShutdownRequestPending && state != WB_SLOT_DRAINING)
+			start_drain();
+		if (state == WB_SLOT_DRAINING)
+		{
+			if (wb_conns_count() == 0 || wb_loop_now_ms(loop) >= drain_until_ms)
+			{
+				wb_conns_reset();
+				if (ShutdownRequestPending)
+					proc_exit(0);
+				enter(WB_SLOT_WAITING);
+			}
+		}
+		else if (wb_loop_now_ms(loop) >= next_tick_ms)
+		{
+			tick();
+			next_tick_ms = wb_loop_now_ms(loop) + TICK_MS;
+		}
+	}
+}
+
+/* From a new process to one that can serve. */
+static void
+settle_in(int index)
+{
+	Oid database;
+
+	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
+	slot = &wb_shmem_slots()[index];
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+
+	if (!wb_slot_attach(slot, database))
+		proc_exit(0);
+	on_shmem_exit(leave, (Datum) 0);
+
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	fix_settings();
+	pgstat_report_appname("webhook_bridge");
+	pgstat_report_activity(STATE_IDLE, NULL);
+
+	wb_catalog_init();
+	wb_batch_init(slot);
+	loop = wb_loop_create();
+	wb_conns_init(loop, slot);
+}
+
+/*
+ * Makes the session independent of what was set for users' sessions.  Batches
+ * have their own limit of time; default_transaction_read_only is left alone,
+ * because whoever sets it means it.
+ */
+static void
+fix_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"transaction_timeout", "0"}, /* since PostgreSQL 17 */
+		{"default_transaction_isolation", "read committed"},
+		{"row_security", "on"},
+		{"jit", "off"},
+		{"session_replication_role", "origin"}};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+leave(int code, Datum argument)
+{
+	wb_slot_detach(slot);
+}
+
+static void
+handle_signals(void)
+{
+	ResetLatch(MyLatch);
+	/* between transactions there is nothing that pg_cancel_backend() could cancel */
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
+		{
+			wb_listeners_close();
+			enter(WB_SLOT_BLOCKED);
+			next_tick_ms = 0;
+		}
+	}
+}
+
+/*
+ * Stores and answers what has arrived.  Requests that a full batch left behind
+ * form the next; each pass uses up buffered bytes, so this ends.
+ */
+static void
+serve(void)
+{
+	while (wb_conns_have_work())
+	{
+		wb_batch_store();
+		wb_conns_answer();
+	}
+}
+
+/* Compares what is with what should be. */
+static void
+tick(void)
+{
+	bool exists = wb_batch_probe_extension();
+
+	if (!exists)
+	{
+		if (state == WB_SLOT_LISTENING)
+			start_drain();
+		else
+			enter(WB_SLOT_WAITING);
+	}
+	else if (state != WB_SLOT_LISTENING && wb_loop_now_ms(loop) >= next_listen_ms)
+	{
+		bool listening = wb_listeners_open(loop);
+
+		enter(listening ? WB_SLOT_LISTENING : WB_SLOT_BLOCKED);
+		if (!listening)
+			next_listen_ms = wb_loop_now_ms(loop) + RETRY_LISTEN_MS;
+	}
+}
+
+/* Takes no more connections and gives those there are a little time. */
+static void
+start_drain(void)
+{
+	wb_listeners_close();
+	wb_conns_drain();
+	enter(WB_SLOT_DRAINING);
+	drain_until_ms = wb_loop_now_ms(loop) + DRAIN_LIMIT_MS;
+}
+
+static void
+enter(WbSlotState new_state)
+{
+	state = new_state;
+	wb_slot_set_state(slot, new_state);
+}
+
+static long
+turn_timeout_ms(void)
+{
+	int64 wake_ms = state == WB_SLOT_DRAINING ? drain_until_ms : next_tick_ms;
+	long own_ms = (long) Max(wake_ms - wb_loop_now_ms(loop), 0);
+	long conns_ms = wb_conns_timeout_ms();
+
+	return conns_ms < 0 ? own_ms : Min(own_ms, conns_ms);
+}

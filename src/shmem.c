@@ -1,0 +1,185 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.c
+ *	  What the processes of webhook_bridge tell each other and status().
+ *
+ * One slot per possible receiver, in shared memory, holding plain data and
+ * atomics only: never a pointer or descriptor, which would mean something else
+ * in another process and after a crash.  Slots outlive receivers, so counters
+ * go on when a receiver is restarted, and start at zero with the server.
+ *
+ * Locking: the mutex of a slot guards its small state and is held for a few
+ * instructions.  The launcher moves a slot from free to starting, the receiver
+ * from starting onwards and back to free.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "shmem.h"
+
+static WbSlot *slots = NULL;
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+static void request_memory(void);
+static void attach_memory(void);
+
+/* Installs the hooks.  Does nothing unless the library is being preloaded. */
+void
+wb_shmem_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_memory;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = attach_memory;
+}
+
+WbSlot *
+wb_shmem_slots(void)
+{
+	return slots;
+}
+
+static void
+request_memory(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(WbSlot) * WB_MAX_RECEIVERS));
+}
+
+static void
+attach_memory(void)
+{
+	bool found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	slots = ShmemInitStruct("webhook_bridge", sizeof(WbSlot) * WB_MAX_RECEIVERS, &found);
+	if (!found)
+	{
+		memset(slots, 0, sizeof(WbSlot) * WB_MAX_RECEIVERS);
+		for (int i = 0; i < WB_MAX_RECEIVERS; i++)
+		{
+			SpinLockInit(&slots[i].mutex);
+			pg_atomic_init_u32(&slots[i].connections, 0);
+			pg_atomic_init_u64(&slots[i].batches, 0);
+			for (int c = 0; c < WB_COUNTERS; c++)
+				pg_atomic_init_u64(&slots[i].counters[c], 0);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+WbSlotInfo
+wb_slot_read(WbSlot *slot)
+{
+	WbSlotInfo info;
+
+	SpinLockAcquire(&slot->mutex);
+	info.state = slot->state;
+	info.pid = slot->pid;
+	info.database = slot->database;
+	info.since = slot->since;
+	SpinLockRelease(&slot->mutex);
+	return info;
+}
+
+/* The caller holds the mutex. */
+static void
+change(WbSlot *slot, WbSlotState state, pid_t pid, TimestampTz now)
+{
+	slot->state = state;
+	slot->pid = pid;
+	slot->since = now;
+}
+
+/* Launcher: claims a free slot for a receiver about to be started. */
+bool
+wb_slot_reserve(WbSlot *slot, Oid database)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool reserved = false;
+
+	SpinLockAcquire(&slot->mutex);
+	if (slot->state == WB_SLOT_FREE)
+	{
+		change(slot, WB_SLOT_STARTING, 0, now);
+		slot->database = database;
+		reserved = true;
+	}
+	SpinLockRelease(&slot->mutex);
+	return reserved;
+}
+
+/* Launcher: gives up on a receiver that was to start before "before". */
+void
+wb_slot_release_stale(WbSlot *slot, TimestampTz before)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&slot->mutex);
+	if (slot->state == WB_SLOT_STARTING && slot->since < before)
+		change(slot, WB_SLOT_FREE, 0, now);
+	SpinLockRelease(&slot->mutex);
+}
+
+/*
+ * Receiver: takes the slot it was started for.  False if the launcher has
+ * given up on it in the meantime; the receiver then has to leave.
+ */
+bool
+wb_slot_attach(WbSlot *slot, Oid database)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool attached = false;
+
+	SpinLockAcquire(&slot->mutex);
+	if (slot->state == WB_SLOT_STARTING && slot->database == database)
+	{
+		change(slot, WB_SLOT_WAITING, MyProcPid, now);
+		attached = true;
+	}
+	SpinLockRelease(&slot->mutex);
+	return attached;
+}
+
+/* Receiver: says what it is doing.  Repeating a state does not renew "since". */
+void
+wb_slot_set_state(WbSlot *slot, WbSlotState state)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&slot->mutex);
+	if (slot->state != state)
+		change(slot, state, MyProcPid, now);
+	SpinLockRelease(&slot->mutex);
+}
+
+/* Receiver: leaves; harmless if the slot belongs to somebody else. */
+void
+wb_slot_detach(WbSlot *slot)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&slot->mutex);
+	if (slot->pid == MyProcPid)
+	{
+		change(slot, WB_SLOT_FREE, 0, now);
+		pg_atomic_write_u32(&slot->connections, 0);
+	}
+	SpinLockRelease(&slot->mutex);
+}

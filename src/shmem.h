@@ -1,0 +1,89 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.h
+ *	  What the processes of webhook_bridge tell each other and status().
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WB_SHMEM_H
+#define WB_SHMEM_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/spin.h"
+
+#include "guc.h"
+
+/* How a request ended; every request is counted under exactly one of these. */
+typedef enum WbCounter
+{
+	WB_COUNT_STORED,
+	WB_COUNT_DUPLICATE,
+	WB_COUNT_PROBE, /* GET or HEAD without a delivery */
+	WB_COUNT_UNAUTHORIZED,
+	WB_COUNT_NOT_FOUND,
+	WB_COUNT_BAD_METHOD,
+	WB_COUNT_TOO_LARGE, /* head or body */
+	WB_COUNT_MALFORMED,
+	WB_COUNT_TIMED_OUT,
+	WB_COUNT_UNAVAILABLE,
+	WB_COUNTERS
+} WbCounter;
+
+typedef enum WbSlotState
+{
+	WB_SLOT_FREE,     /* nobody; zero, so that new memory is free */
+	WB_SLOT_STARTING, /* asked for by the launcher, not yet attached */
+	WB_SLOT_WAITING,  /* runs, but the extension does not exist */
+	WB_SLOT_BLOCKED,  /* runs, but cannot open its sockets */
+	WB_SLOT_LISTENING,
+	WB_SLOT_DRAINING
+} WbSlotState;
+
+/*
+ * One receiver.  state, pid, since and database are protected by the mutex;
+ * the atomics are written by the receiver alone and read by anybody.
+ */
+typedef struct WbSlot
+{
+	slock_t mutex;
+	WbSlotState state;
+	pid_t pid;
+	Oid database;                 /* whose events it stores */
+	TimestampTz since;            /* of the state */
+	pg_atomic_uint32 connections; /* open now */
+	pg_atomic_uint64 batches;     /* transactions that stored something */
+	pg_atomic_uint64 counters[WB_COUNTERS];
+} WbSlot;
+
+/* A consistent copy of what the mutex protects. */
+typedef struct WbSlotInfo
+{
+	WbSlotState state;
+	pid_t pid;
+	Oid database;
+	TimestampTz since;
+} WbSlotInfo;
+
+extern void wb_shmem_init(void);
+
+/* NULL if the library was not preloaded. */
+extern WbSlot *wb_shmem_slots(void);
+
+extern WbSlotInfo wb_slot_read(WbSlot *slot);
+extern bool wb_slot_reserve(WbSlot *slot, Oid database);
+extern void wb_slot_release_stale(WbSlot *slot, TimestampTz before);
+extern bool wb_slot_attach(WbSlot *slot, Oid database);
+extern void wb_slot_set_state(WbSlot *slot, WbSlotState state);
+extern void wb_slot_detach(WbSlot *slot);
+
+/* Adds to a number that only this process writes. */
+static inline void
+wb_count(pg_atomic_uint64 *counter, uint64 by)
+{
+	pg_atomic_write_u64(counter, pg_atomic_read_u64(counter) + by);
+}
+
+#endif /* WB_SHMEM_H */

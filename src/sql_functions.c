@@ -1,0 +1,488 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql_functions.c
+ *	  What SQL calls: wrappers, and nothing that decides.
+ *
+ * Secrets arrive here as arguments; they are neither kept nor shown in any
+ * message.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "endpoint.h"
+#include "shmem.h"
+#include "signature.h"
+
+PG_FUNCTION_INFO_V1(webhook_bridge_base_url);
+PG_FUNCTION_INFO_V1(webhook_bridge_check_scheme);
+PG_FUNCTION_INFO_V1(webhook_bridge_check_template);
+PG_FUNCTION_INFO_V1(webhook_bridge_check_secret);
+PG_FUNCTION_INFO_V1(webhook_bridge_invalidate);
+PG_FUNCTION_INFO_V1(webhook_bridge_verify);
+PG_FUNCTION_INFO_V1(webhook_bridge_sign);
+PG_FUNCTION_INFO_V1(webhook_bridge_status);
+
+/* Bytes of the longest signature text that sign() makes. */
+#define MAX_SIGNATURE (2 * WB_MAX_TOKEN)
+
+static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
+static WbSlice text_slice(Datum value);
+static void load_scheme(const char *provider, WbScheme *scheme);
+static void init_key(WbKey *key, const WbScheme *scheme, WbSlice secret, const char *provider);
+static void read_message(FunctionCallInfo fcinfo, int headers, int body, WbMessage *message);
+static void read_headers(Jsonb *object, WbMessage *message);
+static void read_params(Jsonb *object, WbMessage *message);
+static char *scalar_text(const JsonbValue *value, const char *what);
+static char *format_time(TimestampTz at, WbTimeFormat format);
+static void add_member(StringInfo json, WbSlice name, WbSlice value);
+
+static int64
+unix_ms(TimestampTz time)
+{
+	return time / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+}
+
+/* base_url() → text: what delivery URLs start with. */
+Datum
+webhook_bridge_base_url(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(wb_base_url()));
+}
+
+/*
+ * check_scheme(WB_SCHEME_COLUMNS) → true, or an error that says which column
+ * is wrong.  The CHECK of providers.
+ */
+Datum
+webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
+{
+	WbSchemeText text = {0};
+	WbSlice *const members[] = {
+		&text.algorithm, &text.encoding, &text.signature_from, &text.list_separator,
+		&text.element_prefix, &text.signed_content, &text.secret_encoding,
+		&text.timestamp_from, &text.timestamp_format};
+	WbScheme scheme;
+	WbSchemeError error;
+
+	for (int i = 0; i < (int) lengthof(members); i++)
+		if (!PG_ARGISNULL(i))
+			*members[i] = text_slice(PG_GETARG_DATUM(i));
+	text.tolerance_s = PG_ARGISNULL(lengthof(members)) ? -1 : PG_GETARG_INT64(lengthof(members));
+
+	if (!wb_scheme_parse(&text, &scheme, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid signature scheme"),
+				 errdetail("Column \"%s\": %s", error.column, error.problem),
+				 errhint("The rows of webhook_bridge.providers are examples.")));
+	PG_RETURN_BOOL(true);
+}
+
+/* check_template(text) → true, or an error that says where it is wrong. */
+Datum
+webhook_bridge_check_template(PG_FUNCTION_ARGS)
+{
+	WbSlice source = text_slice(PG_GETARG_DATUM(0));
+	WbTemplate template;
+	WbTemplateError error;
+
+	if (!wb_template_parse(source, &template, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid template \"%s\"", TextDatumGetCString(PG_GETARG_DATUM(0))),
+				 errdetail("At byte %d: %s", (int) error.at + 1, error.problem),
+				 errhint("A template is text with placeholders such as {header:X-Topic} or {json:data.id}.")));
+	PG_RETURN_BOOL(true);
+}
+
+/* check_secret(provider, secret) → true, or an error; never shows the secret. */
+Datum
+webhook_bridge_check_secret(PG_FUNCTION_ARGS)
+{
+	char *provider;
+	WbScheme scheme;
+	WbKey key = {0};
+
+	require_argument(fcinfo, 0, "provider");
+	require_argument(fcinfo, 1, "secret");
+	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
+	load_scheme(provider, &scheme);
+	init_key(&key, &scheme, text_slice(PG_GETARG_DATUM(1)), provider);
+	wb_key_clear(&key);
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * invalidate() → trigger: tells the receivers, when the transaction commits,
+ * that rows they may have cached have changed.
+ */
+Datum
+webhook_bridge_invalidate(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("webhook_bridge.invalidate() can only be called as a trigger")));
+	CacheInvalidateRelcacheByRelid(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
+	PG_RETURN_POINTER(NULL);
+}
+
+/*
+ * verify(provider, secret, headers jsonb, body bytea, method, url, at, params)
+ * → whether the signature is right at that time.
+ */
+Datum
+webhook_bridge_verify(PG_FUNCTION_ARGS)
+{
+	char *provider;
+	WbScheme scheme;
+	WbMessage message = {0};
+	WbKey key = {0};
+	WbKey *keys[] = {&key};
+	WbVerdict verdict;
+
+	require_argument(fcinfo, 0, "provider");
+	require_argument(fcinfo, 1, "secret");
+	require_argument(fcinfo, 2, "headers");
+	require_argument(fcinfo, 3, "body");
+	require_argument(fcinfo, 6, "at");
+	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
+	load_scheme(provider, &scheme);
+	read_message(fcinfo, 2, 3, &message);
+	init_key(&key, &scheme, text_slice(PG_GETARG_DATUM(1)), provider);
+	verdict = wb_signature_verify(&scheme, keys, 1, &message,
+								  unix_ms(PG_GETARG_TIMESTAMPTZ(6)), NULL);
+	wb_key_clear(&key);
+	PG_RETURN_BOOL(verdict == WB_VERIFIED);
+}
+
+/*
+ * sign(provider, secret, body bytea, headers jsonb, method, url, at, params) →
+ * jsonb: the given headers with those that the signature adds.
+ */
+Datum
+webhook_bridge_sign(PG_FUNCTION_ARGS)
+{
+	char *provider;
+	char *ts;
+	WbScheme scheme;
+	WbMessage message = {0};
+	WbKey key = {0};
+	char bytes[MAX_SIGNATURE];
+	WbTextBuffer signature = {bytes, 0, sizeof(bytes)};
+	int failed_part;
+	bool signed_it;
+	StringInfoData added;
+
+	require_argument(fcinfo, 0, "provider");
+	require_argument(fcinfo, 1, "secret");
+	require_argument(fcinfo, 2, "body");
+	require_argument(fcinfo, 3, "headers");
+	require_argument(fcinfo, 6, "at");
+	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
+	load_scheme(provider, &scheme);
+	if (!scheme.has_signature || scheme.signature_from.kind != WB_PART_HEADER)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("deliveries of provider \"%s\" carry no signature in a header", provider),
+				 errdetail("See signature_from in webhook_bridge.providers.")));
+	read_message(fcinfo, 3, 2, &message);
+	ts = format_time(PG_GETARG_TIMESTAMPTZ(6), scheme.timestamp_format);
+
+	initStringInfo(&added);
+	appendStringInfoChar(&added, '{');
+	if (scheme.has_timestamp && scheme.timestamp_from.kind == WB_PART_HEADER)
+		add_member(&added, scheme.timestamp_from.argument, wb_slice_cstring(ts));
+
+	init_key(&key, &scheme, text_slice(PG_GETARG_DATUM(1)), provider);
+	signed_it = wb_signature_sign(&scheme, &key, &message, wb_slice_cstring(ts), &signature, &failed_part);
+	wb_key_clear(&key);
+	if (!signed_it)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("could not compute the signature of a delivery of provider \"%s\"", provider),
+				 failed_part >= 0
+					 ? errdetail("Part %d of what it signs has no value.", failed_part + 1)
+					 : errdetail("The timestamp is missing, or the signature too long."),
+				 errhint("See signed_content and timestamp_from in webhook_bridge.providers; "
+						 "a header that is signed has to be given in \"headers\".")));
+
+	add_member(&added, scheme.signature_from.argument, wb_slice(signature.data, signature.len));
+	appendStringInfoChar(&added, '}');
+	PG_RETURN_DATUM(DirectFunctionCall2(jsonb_concat, PG_GETARG_DATUM(3),
+										DirectFunctionCall1(jsonb_in, CStringGetDatum(added.data))));
+}
+
+/* status() → a row per receiver: see the view of its columns in the script. */
+Datum
+webhook_bridge_status(PG_FUNCTION_ARGS)
+{
+	static const char *const state_names[] = {
+		[WB_SLOT_FREE] = "stopped",
+		[WB_SLOT_STARTING] = "starting",
+		[WB_SLOT_WAITING] = "waiting",
+		[WB_SLOT_BLOCKED] = "blocked",
+		[WB_SLOT_LISTENING] = "listening",
+		[WB_SLOT_DRAINING] = "draining"};
+	enum
+	{
+		FIXED_COLUMNS = 7
+	};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	WbSlot *slots = wb_shmem_slots();
+
+	if (slots == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("webhook_bridge is not loaded by the server"),
+				 errdetail("Without its background processes no deliveries are received."),
+				 errhint("Add webhook_bridge to shared_preload_libraries and restart the server.")));
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < WB_MAX_RECEIVERS; i++)
+	{
+		WbSlotInfo info = wb_slot_read(&slots[i]);
+		Datum values[FIXED_COLUMNS + WB_COUNTERS] = {0};
+		bool nulls[FIXED_COLUMNS + WB_COUNTERS] = {false};
+		char *database = OidIsValid(info.database) ? get_database_name(info.database) : NULL;
+
+		if (info.state == WB_SLOT_FREE && i >= wb_receivers)
+			continue;
+		values[0] = Int32GetDatum(i);
+		values[1] = Int32GetDatum(info.pid);
+		nulls[1] = info.pid == 0;
+		values[2] = CStringGetTextDatum(state_names[info.state]);
+		values[3] = TimestampTzGetDatum(info.since);
+		nulls[3] = info.since == 0;
+		if (database)
+			values[4] = CStringGetTextDatum(database);
+		nulls[4] = database == NULL;
+		values[5] = Int32GetDatum((int32) pg_atomic_read_u32(&slots[i].connections));
+		values[6] = Int64GetDatum((int64) pg_atomic_read_u64(&slots[i].batches));
+		for (int c = 0; c < WB_COUNTERS; c++)
+			values[FIXED_COLUMNS + c] =
+				Int64GetDatum((int64) pg_atomic_read_u64(&slots[i].counters[c]));
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+static void
+require_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", name)));
+}
+
+/* The bytes of a text or bytea, valid as long as the argument. */
+static WbSlice
+text_slice(Datum value)
+{
+	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
+
+	return wb_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+}
+
+/* Reads a provider's scheme; its texts live in the caller's memory context. */
+static void
+load_scheme(const char *provider, WbScheme *scheme)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	Oid types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(provider)};
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT " WB_SCHEME_COLUMNS
+							  " FROM webhook_bridge.providers p WHERE p.name = $1",
+							  1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read providers: %s", SPI_result_code_string(SPI_result));
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("provider \"%s\" does not exist", provider),
+				 errhint("SELECT name FROM webhook_bridge.providers shows those there are; add one with INSERT.")));
+
+	MemoryContextSwitchTo(caller_context);
+	wb_scheme_from_row(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, scheme);
+	SPI_finish();
+}
+
+static void
+init_key(WbKey *key, const WbScheme *scheme, WbSlice secret, const char *provider)
+{
+	const char *problem;
+
+	if (!wb_key_init(key, scheme, secret, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the secret cannot be used for provider \"%s\"", provider),
+				 errdetail("%s", problem),
+				 errhint("See secret_encoding in webhook_bridge.providers.")));
+}
+
+/*
+ * Reads the arguments that describe a delivery.  Besides headers and body,
+ * whose places differ, these are 4 method, 5 url, 7 params.
+ */
+static void
+read_message(FunctionCallInfo fcinfo, int headers, int body, WbMessage *message)
+{
+	message->method = PG_ARGISNULL(4) ? wb_slice_cstring("POST") : text_slice(PG_GETARG_DATUM(4));
+	if (!PG_ARGISNULL(5))
+	{
+		WbSlice url = text_slice(PG_GETARG_DATUM(5));
+		const char *mark = memchr(url.data, '?', url.len);
+
+		message->url = url;
+		if (mark != NULL)
+		{
+			message->url.len = mark - url.data;
+			message->query = wb_slice(mark + 1, url.len - message->url.len - 1);
+		}
+	}
+	message->body = text_slice(PG_GETARG_DATUM(body));
+	read_headers(PG_GETARG_JSONB_P(headers), message);
+	if (!PG_ARGISNULL(7))
+		read_params(PG_GETARG_JSONB_P(7), message);
+}
+
+/* {"Name": "value", ...}; an array of values stands for repeated headers. */
+static void
+read_headers(Jsonb *object, WbMessage *message)
+{
+	WbHeader *headers;
+	int capacity = 16;
+	int count = 0;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+	WbSlice name = {NULL, 0};
+	int depth = 0;
+
+	headers = palloc(sizeof(WbHeader) * capacity);
+	iterator = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_END_OBJECT || token == WJB_END_ARRAY)
+			depth--;
+		else if (token == WJB_BEGIN_OBJECT || token == WJB_BEGIN_ARRAY)
+		{
+			/* one object, and in it arrays that contain nothing deeper */
+			if ((token == WJB_BEGIN_OBJECT) != (depth == 0) || ++depth > 2)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("\"headers\" must be a JSON object of strings"),
+						 errhint("For example {\"Content-Type\": \"application/json\"}; "
+								 "an array of strings stands for a repeated header.")));
+		}
+		else if (token == WJB_KEY)
+			name = wb_slice(value.val.string.val, value.val.string.len);
+		else
+		{
+			if (count == capacity)
+				headers = repalloc(headers, sizeof(WbHeader) * (capacity *= 2));
+			headers[count].name = name;
+			headers[count++].value = wb_slice_cstring(scalar_text(&value, "headers"));
+		}
+	}
+	message->headers = headers;
+	message->header_count = count;
+}
+
+static void
+read_params(Jsonb *object, WbMessage *message)
+{
+	WbParam *params;
+	int count = 0;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	if (!JB_ROOT_IS_OBJECT(object))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"params\" must be a JSON object of strings"),
+				 errhint("For example {\"webhook_id\": \"8PT597110X687430LKGECATA\"}.")));
+
+	params = palloc(sizeof(WbParam) * Max(JB_ROOT_COUNT(object), 1));
+	iterator = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			params[count].name = wb_slice(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
+			params[count++].value = wb_slice_cstring(scalar_text(&value, "params"));
+	}
+	message->params = params;
+	message->param_count = count;
+}
+
+static char *
+scalar_text(const JsonbValue *value, const char *what)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return value->val.boolean ? "true" : "false";
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("the values of \"%s\" must be strings", what)));
+	}
+	return NULL; /* keep compiler quiet */
+}
+
+/* A point in time as a sender of the scheme writes it. */
+static char *
+format_time(TimestampTz at, WbTimeFormat format)
+{
+	int64 ms = unix_ms(at);
+
+	if (format == WB_TIME_ISO8601)
+	{
+		struct pg_tm tm;
+		fsec_t fraction;
+
+		if (timestamp2tm(at, NULL, &tm, &fraction, NULL, NULL) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+					 errmsg("timestamp out of range")));
+		return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
+						tm.tm_hour, tm.tm_min, tm.tm_sec);
+	}
+	return psprintf(INT64_FORMAT, format == WB_TIME_SECONDS ? ms / 1000 : ms);
+}
+
+static void
+add_member(StringInfo json, WbSlice name, WbSlice value)
+{
+	if (json->len > 1)
+		appendStringInfoChar(json, ',');
+	escape_json(json, pnstrdup(name.data, name.len));
+	appendStringInfoChar(json, ':');
+	escape_json(json, pnstrdup(value.data, value.len));
+}

@@ -1,0 +1,426 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.c
+ *	  Accepted deliveries into tables, and the notifications about them.
+ *
+ * Runs inside the transaction of a batch and raises errors as any SQL does;
+ * batch.c deals with them.  The rows go to PostgreSQL through SPI, so that
+ * partitions, triggers, constraints and whatever else a user put on the tables
+ * work as for any other INSERT.  They are handed over as an ephemeral named
+ * relation, which is cheaper than arrays and, unlike values in the text of a
+ * statement, appears in no log.
+ *
+ * Plans are made once and kept for the life of the process; PostgreSQL makes
+ * them anew when the tables change.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/queryenvironment.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "catalog.h"
+#include "store.h"
+
+/* Days from today on for which partitions are kept ready, today included. */
+#define PARTITION_DAYS 3
+
+/* A relation made of rows in memory, and the statement that reads it. */
+typedef struct Feed
+{
+	const char *name; /* in the statement */
+	const char *statement;
+	int column_count;
+	const char *const *column_names;
+	const Oid *column_types;
+	SPIPlanPtr plan;
+	TupleDesc desc; /* both kept for the life of the process */
+} Feed;
+
+static const char *const event_names[] = {
+	"id", "received_at", "endpoint", "topic", "external_id", "source", "webhook_remote_id",
+	"error_code", "occurred_at", "method", "query", "headers", "payload", "raw_body",
+	"remote_addr", "secret_label", "verified"};
+static const Oid event_types[] = {
+	INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONOID, JSONOID, BYTEAOID,
+	INETOID, TEXTOID, BOOLOID};
+
+static Feed event_feed = {
+	"deliveries",
+	"INSERT INTO webhook_bridge.events "
+	"(id, received_at, endpoint, topic, external_id, source, webhook_remote_id, "
+	" error_code, occurred_at, method, query, headers, payload, raw_body, "
+	" remote_addr, secret_label, verified) "
+	"SELECT id, received_at, endpoint, topic, external_id, source, webhook_remote_id, "
+	" error_code, occurred_at, method, query, headers, payload, raw_body, "
+	" remote_addr, secret_label, verified FROM deliveries",
+	lengthof(event_names), event_names, event_types, NULL, NULL};
+
+static const char *const key_names[] = {"endpoint", "key", "event_id", "received_at"};
+static const Oid key_types[] = {TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID};
+
+/* Returns the ids of the events that are new. */
+static Feed key_feed = {
+	"keys",
+	"INSERT INTO webhook_bridge.dedup (endpoint, key, event_id, received_at) "
+	"SELECT endpoint, key, event_id, received_at FROM keys "
+	"ON CONFLICT (endpoint, key) DO NOTHING RETURNING event_id",
+	lengthof(key_names), key_names, key_types, NULL, NULL};
+
+/* The days for which partitions exist, and the catalog for which this is known. */
+static DateADT ready_from;
+static DateADT ready_until = 0; /* exclusive */
+static uint64 ready_generation = 0;
+
+static void recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now);
+static int compare_keys(const void *a, const void *b);
+static int compare_ids(const void *a, const void *b);
+static void put_event(Tuplestorestate *rows, WbDelivery *delivery, TimestampTz now);
+static Tuplestorestate *open_feed(Feed *feed);
+static void run_feed(Feed *feed, Tuplestorestate *rows, int expected);
+static Datum text_datum(const char *text, bool *isnull);
+static Datum slice_datum(WbSlice slice);
+static char *event_payload(const WbDelivery *delivery);
+static void notify_batches(WbDelivery **deliveries, int count);
+
+static DateADT
+utc_day(TimestampTz time)
+{
+	return (DateADT) (time / USECS_PER_DAY) - (time % USECS_PER_DAY < 0 ? 1 : 0);
+}
+
+/*
+ * Whether there are partitions for today and tomorrow, as far as is known
+ * without asking.  Somebody who drops one makes us ask again.
+ */
+bool
+wb_store_partitions_ready(TimestampTz now)
+{
+	return ready_generation == wb_catalog_generation() &&
+		   utc_day(now) >= ready_from && utc_day(now) + 1 < ready_until;
+}
+
+/*
+ * Makes partitions for today and the next days.  To be run in a transaction of
+ * its own, so that its locks are released before deliveries are stored.
+ */
+void
+wb_store_partitions(TimestampTz now)
+{
+	DateADT today = utc_day(now);
+	Oid types[] = {DATEOID, INT4OID};
+	Datum values[] = {DateADTGetDatum(today), Int32GetDatum(PARTITION_DAYS)};
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT webhook_bridge.create_event_partitions($1, $2)",
+							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not create partitions: %s", SPI_result_code_string(SPI_result));
+	SPI_finish();
+
+	ready_from = today;
+	ready_until = today + PARTITION_DAYS;
+	ready_generation = wb_catalog_generation();
+}
+
+/*
+ * Stores deliveries.  Those found to be duplicates get another answer and are
+ * left out.
+ */
+void
+wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
+{
+	Tuplestorestate *rows;
+	int stored = 0;
+
+	for (int i = 0; i < count; i++)
+		deliveries[i]->id = nextval_internal(wb_catalog()->event_ids, false);
+
+	SPI_connect();
+	recognise_duplicates(deliveries, count, now);
+
+	rows = open_feed(&event_feed);
+	for (int i = 0; i < count; i++)
+	{
+		if (deliveries[i]->answer != WB_ANSWER_STORED)
+			continue;
+		put_event(rows, deliveries[i], now);
+		stored++;
+	}
+	if (stored > 0)
+		run_feed(&event_feed, rows, stored);
+	tuplestore_end(rows);
+	SPI_finish();
+}
+
+/*
+ * Enters the ids that providers gave their deliveries into the ledger.  Who
+ * finds the place taken is a duplicate.  Only verified deliveries take part,
+ * or a stranger could make us drop somebody else's.
+ *
+ * Keys are entered in one order by all receivers: two batches that carry the
+ * same keys then wait for each other and never both at once, which would be a
+ * deadlock.
+ */
+static void
+recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
+{
+	WbDelivery **keyed = palloc(sizeof(WbDelivery *) * count);
+	int64 *new_ids;
+	int keyed_count = 0;
+	int new_count;
+	Tuplestorestate *rows;
+
+	for (int i = 0; i < count; i++)
+		if (deliveries[i]->endpoint->dedup && deliveries[i]->verified &&
+			deliveries[i]->field[WB_FIELD_EXTERNAL_ID] != NULL)
+			keyed[keyed_count++] = deliveries[i];
+	if (keyed_count == 0)
+		return;
+	qsort(keyed, keyed_count, sizeof(WbDelivery *), compare_keys);
+
+	rows = open_feed(&key_feed);
+	for (int i = 0; i < keyed_count; i++)
+	{
+		Datum values[lengthof(key_names)];
+		bool nulls[lengthof(key_names)] = {false};
+
+		values[0] = CStringGetTextDatum(keyed[i]->endpoint->name);
+		values[1] = CStringGetTextDatum(keyed[i]->field[WB_FIELD_EXTERNAL_ID]);
+		values[2] = Int64GetDatum(keyed[i]->id);
+		values[3] = TimestampTzGetDatum(now);
+		tuplestore_putvalues(rows, key_feed.desc, values, nulls);
+	}
+	run_feed(&key_feed, rows, -1);
+
+	new_count = (int) SPI_processed;
+	new_ids = palloc(sizeof(int64) * Max(new_count, 1));
+	for (int i = 0; i < new_count; i++)
+	{
+		bool isnull;
+
+		new_ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+												 1, &isnull));
+	}
+	qsort(new_ids, new_count, sizeof(int64), compare_ids);
+	for (int i = 0; i < keyed_count; i++)
+		if (bsearch(&keyed[i]->id, new_ids, new_count, sizeof(int64), compare_ids) == NULL)
+			keyed[i]->answer = WB_ANSWER_DUPLICATE;
+	tuplestore_end(rows);
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	const WbDelivery *left = *(WbDelivery *const *) a;
+	const WbDelivery *right = *(WbDelivery *const *) b;
+	int order = strcmp(left->endpoint->name, right->endpoint->name);
+
+	if (order == 0)
+		order = strcmp(left->field[WB_FIELD_EXTERNAL_ID], right->field[WB_FIELD_EXTERNAL_ID]);
+	if (order == 0)
+		order = compare_ids(&left->id, &right->id);
+	return order;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64 left = *(const int64 *) a;
+	int64 right = *(const int64 *) b;
+
+	return (left > right) - (left < right);
+}
+
+/* Adds one row, in the order of event_names. */
+static void
+put_event(Tuplestorestate *rows, WbDelivery *delivery, TimestampTz now)
+{
+	Datum values[lengthof(event_names)];
+	bool nulls[lengthof(event_names)] = {false};
+	bool is_json = wb_delivery_body_is_json(delivery);
+	int c = 0;
+
+	values[c++] = Int64GetDatum(delivery->id);
+	values[c++] = TimestampTzGetDatum(now);
+	values[c++] = CStringGetTextDatum(delivery->endpoint->name);
+	for (int i = 0; i < WB_FIELD_OCCURRED_AT; i++, c++)
+		values[c] = text_datum(delivery->field[i], &nulls[c]);
+	values[c] = TimestampTzGetDatum(delivery->occurred_at);
+	nulls[c++] = delivery->field[WB_FIELD_OCCURRED_AT] == NULL;
+	values[c++] = slice_datum(delivery->method);
+	values[c] = text_datum(wb_delivery_query(delivery), &nulls[c]);
+	c++;
+	values[c++] = CStringGetTextDatum(wb_delivery_headers_json(delivery));
+	/* json and bytea are both the bytes behind a length */
+	values[c] = slice_datum(delivery->body);
+	nulls[c++] = !is_json;
+	values[c] = values[c - 1];
+	nulls[c++] = is_json;
+	values[c++] = delivery->remote_addr;
+	values[c] = text_datum(delivery->secret_label, &nulls[c]);
+	c++;
+	values[c++] = BoolGetDatum(delivery->verified);
+	Assert(c == lengthof(event_names));
+
+	tuplestore_putvalues(rows, event_feed.desc, values, nulls);
+}
+
+/* An empty tuplestore for a feed's rows; in memory, because batches are bounded. */
+static Tuplestorestate *
+open_feed(Feed *feed)
+{
+	if (feed->desc == NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+		TupleDesc desc = CreateTemplateTupleDesc(feed->column_count);
+
+		for (int i = 0; i < feed->column_count; i++)
+			TupleDescInitEntry(desc, (AttrNumber) (i + 1), feed->column_names[i],
+							   feed->column_types[i], -1, 0);
+		feed->desc = desc;
+		MemoryContextSwitchTo(old_context);
+	}
+	return tuplestore_begin_heap(false, false, wb_max_buffered_kb);
+}
+
+/*
+ * Runs a feed's statement on its rows.  "expected" is the number of rows it
+ * must have stored, or -1: a trigger that swallows rows must not make us
+ * acknowledge them.
+ */
+static void
+run_feed(Feed *feed, Tuplestorestate *rows, int expected)
+{
+	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+	int result;
+
+	relation->md.name = pstrdup(feed->name);
+	relation->md.tupdesc = feed->desc;
+	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation->md.enrtuples = tuplestore_tuple_count(rows);
+	relation->reldata = rows;
+	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register relation \"%s\"", feed->name);
+
+	if (feed->plan == NULL)
+	{
+		feed->plan = SPI_prepare_cursor(feed->statement, 0, NULL, CURSOR_OPT_GENERIC_PLAN);
+		if (feed->plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(feed->plan);
+	}
+	result = SPI_execute_plan(feed->plan, NULL, NULL, false, 0);
+	if (result != SPI_OK_INSERT && result != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "could not store deliveries: %s", SPI_result_code_string(result));
+	if (expected >= 0 && SPI_processed != (uint64) expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("deliveries were not stored as they are"),
+				 errdetail("%d rows were inserted, " UINT64_FORMAT " were stored.",
+						   expected, SPI_processed),
+				 errhint("A trigger or rule on webhook_bridge.events must not suppress rows.")));
+	(void) SPI_unregister_relation(feed->name);
+}
+
+static Datum
+text_datum(const char *text, bool *isnull)
+{
+	*isnull = (text == NULL);
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static Datum
+slice_datum(WbSlice slice)
+{
+	return PointerGetDatum(cstring_to_text_with_len(slice.data, (int) slice.len));
+}
+
+/* Queues the notifications of stored events; they go out with the commit. */
+void
+wb_store_notify(WbDelivery **deliveries, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		WbDelivery *delivery = deliveries[i];
+
+		if (delivery->answer == WB_ANSWER_STORED &&
+			delivery->endpoint->notify == WB_NOTIFY_EVENT)
+			Async_Notify(delivery->endpoint->channel, event_payload(delivery));
+	}
+	notify_batches(deliveries, count);
+}
+
+/*
+ * What a listener learns of an event.  The texts are at most WB_MAX_FIELD
+ * bytes, six times as many when escaped: below NOTIFY's limit of 8000.
+ */
+static char *
+event_payload(const WbDelivery *delivery)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoString(&out, "{\"endpoint\":");
+	escape_json(&out, delivery->endpoint->name);
+	appendStringInfoString(&out, ",\"topic\":");
+	if (delivery->field[WB_FIELD_TOPIC])
+		escape_json(&out, delivery->field[WB_FIELD_TOPIC]);
+	else
+		appendStringInfoString(&out, "null");
+	appendStringInfo(&out, ",\"id\":" INT64_FORMAT "}", delivery->id);
+	return out.data;
+}
+
+/* One notification per endpoint that wants one per transaction. */
+static void
+notify_batches(WbDelivery **deliveries, int count)
+{
+	typedef struct
+	{
+		const WbEndpoint *endpoint;
+		int events;
+		int64 last_id;
+	} Tally;
+	Tally *tallies = palloc(sizeof(Tally) * Max(count, 1));
+	int tally_count = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		const WbDelivery *delivery = deliveries[i];
+		int t = 0;
+
+		if (delivery->answer != WB_ANSWER_STORED ||
+			delivery->endpoint->notify != WB_NOTIFY_BATCH)
+			continue;
+		while (t < tally_count && tallies[t].endpoint != delivery->endpoint)
+			t++;
+		if (t == tally_count)
+			tallies[tally_count++] = (Tally){delivery->endpoint, 0, 0};
+		tallies[t].events++;
+		tallies[t].last_id = delivery->id;
+	}
+
+	for (int t = 0; t < tally_count; t++)
+	{
+		StringInfoData out;
+
+		initStringInfo(&out);
+		appendStringInfoString(&out, "{\"endpoint\":");
+		escape_json(&out, tallies[t].endpoint->name);
+		appendStringInfo(&out, ",\"events\":%d,\"id\":" INT64_FORMAT "}",
+						 tallies[t].events, tallies[t].last_id);
+		Async_Notify(tallies[t].endpoint->channel, out.data);
+	}
+}

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  Accepted deliveries into tables, and the notifications about them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WB_STORE_H
+#define WB_STORE_H
+
+#include "delivery.h"
+
+extern bool wb_store_partitions_ready(TimestampTz now);
+extern void wb_store_partitions(TimestampTz now);
+extern void wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now);
+extern void wb_store_notify(WbDelivery **deliveries, int count);
+
+#endif /* WB_STORE_H */

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream.c
+ *	  A byte stream to a client: plain TCP.
+ *
+ * The table of functions keeps whoever speaks HTTP from knowing what carries
+ * it.  A stream owns its socket.  Faults of the peer are results, never errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "stream.h"
+
+static ssize_t
+plain_result(ssize_t result)
+{
+	if (result >= 0)
+		return result;
+	return (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? WB_STREAM_AGAIN
+																	   : WB_STREAM_BROKEN;
+}
+
+static ssize_t
+plain_read(WbStream *stream, char *data, size_t capacity)
+{
+	return plain_result(recv(stream->fd, data, capacity, 0));
+}
+
+/* MSG_NOSIGNAL: a client that has gone must not signal the process. */
+static ssize_t
+plain_write(WbStream *stream, const char *data, size_t len)
+{
+	return plain_result(send(stream->fd, data, len, MSG_NOSIGNAL));
+}
+
+static void
+plain_finish(WbStream *stream)
+{
+	(void) shutdown(stream->fd, SHUT_WR);
+}
+
+static void
+plain_close(WbStream *stream)
+{
+	if (stream->fd >= 0)
+		(void) close(stream->fd);
+	stream->fd = -1;
+}
+
+static const WbTransport plain_transport = {plain_read, plain_write, plain_finish, plain_close};
+
+/* Takes over a connected, non-blocking socket. */
+void
+wb_stream_open_plain(WbStream *stream, int fd)
+{
+	stream->transport = &plain_transport;
+	stream->fd = fd;
+}
