@@ -38,6 +38,8 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/relcache.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #include "guc.h"
@@ -140,7 +142,8 @@ find_database(void)
 	catalog = table_open(DatabaseRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_database_datname, BTEqualStrategyNumber, F_NAMEEQ,
 				CStringGetDatum(wb_database));
-	scan = systable_beginscan(catalog, DatabaseNameIndexId, true, NULL, 1, &key);
+	/* after a crash the index is not known until somebody has connected to a database */
+	scan = systable_beginscan(catalog, DatabaseNameIndexId, criticalSharedRelcachesBuilt, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
