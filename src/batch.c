@@ -326,7 +326,8 @@ find_limit(void *argument)
 
 /*
  * Runs work in a transaction.  False, with the failure described, if it was
- * rolled back.  Bounded in time: waits inside are cancelled.
+ * rolled back or has not reached the standbys that it should have.  Bounded in
+ * time: waits inside are cancelled.
  */
 static bool
 run_transaction(WbWork work, void *argument, WbFailure *failure)
@@ -343,8 +344,13 @@ run_transaction(WbWork work, void *argument, WbFailure *failure)
 		MemoryContextSwitchTo(batch_context);
 		work(argument);
 		at_commit = true;
-		wb_commit();
-		committed = true;
+		committed = wb_commit();
+		if (!committed)
+		{
+			/* not to be stored a second time; the sender's next attempt may be */
+			failure->sqlstate = ERRCODE_QUERY_CANCELED;
+			failure->at_commit = true;
+		}
 	}
 	PG_CATCH();
 	{

@@ -23,11 +23,16 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/lwlock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -47,6 +52,7 @@ static bool warned_version = false;
 static void note_invalidation(Datum argument, Oid relation);
 static bool extension_usable(void);
 static void resolve(void);
+static bool standbys_have(XLogRecPtr position, int level);
 
 /* Called once in a receiver, before its first transaction. */
 void
@@ -178,17 +184,46 @@ wb_begin(void)
  * synchronous_commit is raised for this transaction.  Looked at here, at the
  * last moment, because a trigger could have changed it.  The owner's role is
  * kept until the end because deferred triggers run during the commit.
+ *
+ * False if synchronous_commit asks for a standby and the wait for it was cut
+ * short: the transaction is committed here, and only here.
  */
-void
+bool
 wb_commit(void)
 {
+	bool wrote;
+	int level;
+
 	PopActiveSnapshot();
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF ||
 		synchronous_commit == SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
+	level = synchronous_commit;
+	wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
 	CommitTransactionCommand();
 	SetUserIdAndSecContext(GetSessionUserId(), 0);
+	return !wrote || standbys_have(XactLastCommitEnd, level);
+}
+
+/*
+ * Whether the synchronous standbys, if there are to be any, have confirmed a
+ * position.  PostgreSQL itself says so only in a warning.
+ */
+static bool
+standbys_have(XLogRecPtr position, int level)
+{
+	int mode = level == SYNCHRONOUS_COMMIT_REMOTE_WRITE   ? SYNC_REP_WAIT_WRITE
+			   : level == SYNCHRONOUS_COMMIT_REMOTE_APPLY ? SYNC_REP_WAIT_APPLY
+														  : SYNC_REP_WAIT_FLUSH;
+	bool confirmed;
+
+	if (max_wal_senders == 0 || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0')
+		return true;
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	confirmed = WalSndCtl->lsn[mode] >= position;
+	LWLockRelease(SyncRepLock);
+	return confirmed;
 }
 
 /* After an error: rolls back, which also restores the role. */

@@ -31,7 +31,7 @@ extern bool wb_catalog_check(void);
 extern uint64 wb_catalog_generation(void);
 
 extern void wb_begin(void);
-extern void wb_commit(void);
+extern bool wb_commit(void);
 extern void wb_abort(void);
 
 #endif /* WB_CATALOG_H */
