@@ -66,7 +66,11 @@ wb_loop_create(void)
 		ereport(ERROR,
 				(errcode_for_socket_access(),
 				 errmsg("could not create an epoll instance: %m")));
+#if PG_VERSION_NUM >= 170000
+	loop->waits = CreateWaitEventSet(NULL, 3);
+#else
 	loop->waits = CreateWaitEventSet(TopMemoryContext, 3);
+#endif
 	AddWaitEventToSet(loop->waits, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(loop->waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(loop->waits, WL_SOCKET_READABLE, loop->epoll_fd, NULL, NULL);

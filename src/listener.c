@@ -152,7 +152,7 @@ open_address(const char *host)
 		}
 		fd = open_socket(a);
 		/* a machine without IPv6 still has "*" and "localhost" */
-		if (fd < 0 && errno == EAFNOSUPPORT)
+		if (fd < 0 && (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL && addresses->ai_next)))
 			continue;
 		if (fd < 0 || !wb_loop_add(loop, &watches[listener_count], fd, WB_READABLE, on_ready, NULL))
 		{
