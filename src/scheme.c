@@ -1,0 +1,228 @@
+/*-------------------------------------------------------------------------
+ *
+ * scheme.c
+ *	  Reads signature schemes from the columns that declare them.
+ *
+ * Everything that can be wrong with a scheme is found here, when a row is
+ * written, and not when a delivery arrives; that includes schemes that are
+ * well-formed and protect from nothing.
+ *
+ * It does not compute signatures (signature.c does).  A scheme points into
+ * the texts it was parsed from and owns nothing.  All functions are
+ * re-entrant.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "scheme.h"
+
+#define LENGTH_OF(array) ((int) (sizeof(array) / sizeof((array)[0])))
+
+/* In the orders of WbAlgorithm, WbEncoding and WbSecretEncoding. */
+static const char *const algorithms[] = {"none", "token", "hmac-sha1", "hmac-sha256", "hmac-sha512", "sha256"};
+static const char *const encodings[] = {"hex", "base64", "base64url", "auto"};
+static const char *const secret_encodings[] = {"raw", "hex", "base64"};
+
+/* Returns the index of a text among words, -1 if it is none of them. */
+static int
+find_word(WbSlice text, const char *const *words, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (wb_slice_equal(text, wb_slice_cstring(words[i])))
+			return i;
+	return -1;
+}
+
+static bool
+fail_column(WbSchemeError *error, const char *column, const char *problem)
+{
+	error->column = column;
+	error->problem = problem;
+	return false;
+}
+
+static bool
+parse_secret_encoding(WbSlice text, WbScheme *scheme, WbSchemeError *error)
+{
+	WbSlice name;
+	int word;
+
+	scheme->secret_prefix = text;
+	if (!wb_slice_next(&scheme->secret_prefix, ':', &name))
+		name = text;
+	word = find_word(name, secret_encodings, LENGTH_OF(secret_encodings));
+	if (word < 0)
+		return fail_column(error, "secret_encoding", "It is one of raw, hex and base64, which \":\" and a prefix to strip may follow.");
+	scheme->secret_encoding = (WbSecretEncoding) word;
+	return true;
+}
+
+static bool
+parse_names(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+{
+	int word = find_word(text->algorithm, algorithms, LENGTH_OF(algorithms));
+
+	if (word < 0)
+		return fail_column(error, "algorithm", "It is one of none, token, hmac-sha1, hmac-sha256, hmac-sha512 and sha256.");
+	scheme->algorithm = (WbAlgorithm) word;
+	scheme->has_content = scheme->algorithm != WB_ALG_NONE && scheme->algorithm != WB_ALG_TOKEN;
+
+	word = find_word(text->encoding, encodings, LENGTH_OF(encodings));
+	if (word < 0)
+		return fail_column(error, "encoding", "It is one of hex, base64, base64url and auto.");
+	scheme->encoding = (WbEncoding) word;
+	return parse_secret_encoding(text->secret_encoding, scheme, error);
+}
+
+/* True of what hexadecimal and both kinds of base64 are written with. */
+static bool
+occurs_in_digests(char c)
+{
+	char lower = wb_ascii_lower(c);
+
+	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') ||
+		   c == '+' || c == '/' || c == '=' || c == '-' || c == '_';
+}
+
+/* Parses where the signature is and of what elements it consists. */
+static bool
+parse_signature_place(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+{
+	WbTemplateError problem;
+
+	if (text->list_separator.len > 1)
+		return fail_column(error, "list_separator", "It is a single byte.");
+	if (text->list_separator.len == 1)
+	{
+		scheme->list_separator = text->list_separator.data[0];
+		if (scheme->list_separator < ' ' || scheme->list_separator > '~')
+			return fail_column(error, "list_separator", "It is a printable ASCII character.");
+		if (occurs_in_digests(scheme->list_separator))
+			return fail_column(error, "list_separator", "It can occur in a signature.");
+	}
+	scheme->element_prefix = text->element_prefix;
+	if (scheme->list_separator != 0 && text->element_prefix.len > 0 &&
+		memchr(text->element_prefix.data, scheme->list_separator, text->element_prefix.len) != NULL)
+		return fail_column(error, "element_prefix", "It contains the list separator, so that no element could begin with it.");
+	if (text->element_prefix.len > 0 && text->element_prefix.data[0] == ' ')
+		return fail_column(error, "element_prefix", "Spaces around an element are cut off, so that none could begin with one.");
+
+	if (scheme->algorithm == WB_ALG_NONE)
+		return true;
+	if (text->signature_from.len == 0)
+		return fail_column(error, "signature_from", "Every algorithm but none needs to know where the signature is.");
+	if (!wb_locator_parse(text->signature_from, &scheme->signature_from, &problem))
+		return fail_column(error, "signature_from", problem.problem);
+	if (scheme->signature_from.kind == WB_PART_SIG)
+		return fail_column(error, "signature_from", "An element of the signature cannot tell where the signature is.");
+	scheme->has_signature = true;
+	return true;
+}
+
+static bool
+has_part(const WbTemplate *template, WbPartKind kind)
+{
+	for (int i = 0; i < template->part_count; i++)
+		if (template->parts[i].kind == kind)
+			return true;
+	return false;
+}
+
+/* True if the template contains something that belongs to the message. */
+static bool
+signs_message(const WbTemplate *template)
+{
+	for (int i = 0; i < template->part_count; i++)
+	{
+		WbPartKind kind = template->parts[i].kind;
+
+		if (kind != WB_PART_LITERAL && kind != WB_PART_PARAM && kind != WB_PART_SECRET)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * True if a changed timestamp makes a wrong signature.  A window on anything
+ * else would look like protection against replay and be none.
+ */
+static bool
+signs_timestamp(const WbScheme *scheme)
+{
+	const WbTemplatePart *ts = &scheme->timestamp_from;
+
+	for (int i = 0; i < scheme->signed_content.part_count; i++)
+	{
+		const WbTemplatePart *part = &scheme->signed_content.parts[i];
+
+		if (part->kind == WB_PART_TS)
+			return true;
+		if (part->kind == ts->kind && wb_slice_equal_nocase(part->argument, ts->argument))
+			return true;
+		if (part->kind == WB_PART_BODY && ts->kind == WB_PART_JSON)
+			return true;
+		if (part->kind == WB_PART_URL && ts->kind == WB_PART_QUERY)
+			return true;
+		if (part->kind == WB_PART_HEADERS_JSON && ts->kind == WB_PART_HEADER &&
+			part->argument.len <= ts->argument.len &&
+			wb_slice_equal_nocase(part->argument, wb_slice(ts->argument.data, part->argument.len)))
+			return true;
+	}
+	return false;
+}
+
+static bool
+parse_timestamp_place(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+{
+	WbTemplateError problem;
+
+	scheme->tolerance_s = text->tolerance_s;
+	if (text->timestamp_from.len == 0)
+	{
+		if (text->timestamp_format.len > 0)
+			return fail_column(error, "timestamp_format", "There is no timestamp_from that it would be the format of.");
+		if (text->tolerance_s >= 0)
+			return fail_column(error, "tolerance", "There is no timestamp_from that it would apply to.");
+		return true;
+	}
+	if (!wb_locator_parse(text->timestamp_from, &scheme->timestamp_from, &problem))
+		return fail_column(error, "timestamp_from", problem.problem);
+	if (scheme->timestamp_from.kind == WB_PART_SIG && scheme->list_separator == 0)
+		return fail_column(error, "timestamp_from", "Without a list separator the signature has no other elements.");
+	if (!wb_time_format_parse(text->timestamp_format, &scheme->timestamp_format))
+		return fail_column(error, "timestamp_format", "It is one of s, ms and iso8601.");
+	scheme->has_timestamp = scheme->has_content;
+	return true;
+}
+
+static bool
+parse_content(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+{
+	WbTemplateError problem;
+
+	if (!wb_template_parse(text->signed_content, &scheme->signed_content, &problem))
+		return fail_column(error, "signed_content", problem.problem);
+	if (!signs_message(&scheme->signed_content))
+		return fail_column(error, "signed_content", "It contains nothing of the delivery, so that one signature would fit all.");
+	if (scheme->algorithm == WB_ALG_SHA256 && !has_part(&scheme->signed_content, WB_PART_SECRET))
+		return fail_column(error, "signed_content", "A plain digest proves nothing unless it contains {secret}.");
+	if (has_part(&scheme->signed_content, WB_PART_TS) && !scheme->has_timestamp)
+		return fail_column(error, "signed_content", "It contains {ts}, but there is no timestamp_from.");
+	if (has_part(&scheme->signed_content, WB_PART_SIG) && scheme->list_separator == 0)
+		return fail_column(error, "signed_content", "Without a list separator the signature has no other elements.");
+	return true;
+}
+
+bool
+wb_scheme_parse(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+{
+	memset(scheme, 0, sizeof(*scheme));
+	if (!parse_names(text, scheme, error) ||
+		!parse_signature_place(text, scheme, error) ||
+		!parse_timestamp_place(text, scheme, error))
+		return false;
+	if (scheme->has_content && !parse_content(text, scheme, error))
+		return false;
+	if (scheme->tolerance_s >= 0 && !signs_timestamp(scheme))
+		return fail_column(error, "tolerance", "The signature does not cover the timestamp, so that a window would protect from nothing.");
+	return true;
+}
