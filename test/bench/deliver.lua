@@ -1,0 +1,82 @@
+-- The requests that wrk sends: deliveries signed beforehand.
+--
+--     wrk ... -s deliver.lua URL -- PROVIDER FILE
+--
+-- FILE has a line per delivery: its signature, a tab, its body.  At the end
+-- prints a line "result,..." with the values of the columns "requests" to
+-- "timeouts" of the table "measurements" in results.sql.
+
+-- What each provider sends besides the body.  Where it gives a delivery an id,
+-- "id" names the header; every request then gets an id that no other has.
+local formats = {
+    ecomanager = {
+        signature = "X-Ecomanager-Signature",
+        headers = {
+            ["X-Ecomanager-Event"] = "OrderCreated",
+            ["X-Ecomanager-Source"] = "https://myshop.ecomanager.dz",
+            ["X-Ecomanager-Webhook-ID"] = "61",
+        },
+    },
+    github = {
+        signature = "X-Hub-Signature-256",
+        prefix = "sha256=",
+        id = "X-GitHub-Delivery",
+        headers = {
+            ["X-GitHub-Event"] = "push",
+            ["X-GitHub-Hook-ID"] = "292430182",
+        },
+    },
+}
+
+local thread_count = 0
+
+function setup(thread)
+    thread_count = thread_count + 1
+    thread:set("thread_number", thread_count)
+end
+
+-- Each thread begins with another delivery.
+local requests, tails = {}, {}
+local count, position = 0, 0
+local format, id_prefix
+
+function init(arguments)
+    local provider, file = arguments[1], arguments[2]
+    format = formats[provider] or error("no format for provider " .. tostring(provider))
+    for line in io.lines(file) do
+        local signature, body = line:match("^([^\t]+)\t(.+)$")
+        local headers = { ["Content-Type"] = "application/json", ["User-Agent"] = "bench" }
+        for name, value in pairs(format.headers) do
+            headers[name] = value
+        end
+        headers[format.signature] = (format.prefix or "") .. signature
+        count = count + 1
+        requests[count] = wrk.format("POST", nil, headers, body)
+        if format.id then
+            -- the id becomes the first header
+            local first_line_end = requests[count]:find("\r\n", 1, true)
+            tails[count] = requests[count]:sub(first_line_end)
+            requests[count] = requests[count]:sub(1, first_line_end - 1) .. "\r\n" .. format.id .. ": "
+        end
+    end
+    id_prefix = string.format("%x-%x-", os.time(), thread_number)
+    position = (thread_number * 97) % count
+end
+
+local sent = 0
+
+function request()
+    position = position % count + 1
+    if not format.id then
+        return requests[position]
+    end
+    sent = sent + 1
+    return requests[position] .. id_prefix .. sent .. tails[position]
+end
+
+function done(summary, latency)
+    local errors = summary.errors
+    print(string.format("result,%d,%.6f,%d,%d,%d,%d,%d,%d,%d", summary.requests, summary.duration / 1e6,
+        latency:percentile(50), latency:percentile(99), errors.status, errors.connect, errors.read,
+        errors.write, errors.timeout))
+end

@@ -1,0 +1,111 @@
+-- What script/bench measures, and what it makes of that.  In a database of its
+-- own beside the one that is measured.
+
+CREATE TABLE cases (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL,
+    provider text NOT NULL,
+    body_bytes integer NOT NULL,
+    connections integer NOT NULL,
+    least_ratio numeric,                    -- to nginx; null: only shown
+    UNIQUE (name, connections)
+);
+
+CREATE TABLE facts (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL,
+    value text NOT NULL
+);
+
+-- The columns up to "timeouts" are what wrk says, the others what we know of
+-- the receiver.
+CREATE TABLE measurements (
+    case_id integer NOT NULL REFERENCES cases,
+    round integer NOT NULL,                 -- 0: to warm up
+    target text NOT NULL,
+    requests bigint NOT NULL,               -- answered
+    seconds numeric NOT NULL,
+    p50_us integer NOT NULL,
+    p99_us integer NOT NULL,
+    bad_statuses bigint NOT NULL,
+    connect_errors bigint NOT NULL,
+    read_errors bigint NOT NULL,
+    write_errors bigint NOT NULL,
+    timeouts bigint NOT NULL,
+    stored bigint,                          -- answered so by the receiver
+    other_answers bigint,                   -- anything else
+    batches bigint,
+    rows bigint,                            -- in the table afterwards
+    cpu_us bigint,                          -- of the receiver, user and system
+    PRIMARY KEY (case_id, round, target)
+);
+
+CREATE TABLE notifications (received bigint NOT NULL);
+
+-- Medians over the rounds.
+CREATE VIEW summary AS
+WITH medians AS (
+    SELECT case_id, target,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY requests / seconds)::numeric AS per_second,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY p50_us)::numeric / 1000 AS p50_ms,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY p99_us)::numeric / 1000 AS p99_ms,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY cpu_us::numeric / nullif(rows, 0))::numeric AS cpu_us,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY cpu_us / seconds / 10000)::numeric AS cpu_percent,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY rows::numeric / nullif(batches, 0))::numeric AS batch
+    FROM measurements
+    WHERE round > 0
+    GROUP BY case_id, target)
+SELECT c.id, c.name, c.provider, c.body_bytes, c.connections, c.least_ratio,
+       round(ours.per_second) AS events_per_second, round(ours.p50_ms, 2) AS p50_ms,
+       round(ours.p99_ms, 2) AS p99_ms, round(ours.cpu_us, 1) AS cpu_us_per_event,
+       round(ours.cpu_percent) AS cpu_percent, round(ours.batch) AS events_per_batch,
+       round(nginx.per_second) AS nginx_per_second, round(nginx.p99_ms, 2) AS nginx_p99_ms,
+       round(ours.per_second / nginx.per_second, 3) AS ratio
+FROM cases c
+     JOIN medians ours ON ours.case_id = c.id AND ours.target = 'webhook_bridge'
+     JOIN medians nginx ON nginx.case_id = c.id AND nginx.target = 'nginx';
+
+-- What must hold, and whether it does.
+CREATE VIEW checks AS
+WITH ours AS (SELECT * FROM measurements WHERE target = 'webhook_bridge')
+SELECT 'every answer was 200' AS what,
+       coalesce(sum(bad_statuses) + sum(other_answers), 0) = 0 AS holds,
+       format('%s others at wrk, %s at the receiver', sum(bad_statuses), sum(other_answers)) AS found
+FROM measurements
+UNION ALL
+SELECT 'no connection failed',
+       sum(connect_errors + read_errors + write_errors + timeouts) = 0,
+       format('%s connect, %s read, %s write, %s timeout', sum(connect_errors), sum(read_errors),
+              sum(write_errors), sum(timeouts))
+FROM measurements
+UNION ALL
+SELECT 'as many rows as deliveries answered as stored',
+       bool_and(rows = stored), format('%s rows, %s answers', sum(rows), sum(stored))
+FROM ours
+UNION ALL
+-- wrk leaves requests unfinished when its time is over, at most one for each connection
+SELECT 'wrk''s answers are among them, and no others',
+       bool_and(rows BETWEEN requests AND requests + connections),
+       format('%s answers at wrk, %s more rows', sum(requests), sum(rows) - sum(requests))
+FROM ours JOIN cases c ON c.id = case_id
+UNION ALL
+SELECT 'as many notifications as rows',
+       n.received = sum(rows), format('%s notifications, %s rows', n.received, sum(rows))
+FROM ours, notifications n
+GROUP BY n.received
+UNION ALL
+SELECT format('at least %s of nginx: %s, %s connections', least_ratio, name, connections),
+       ratio >= least_ratio, ratio::text
+FROM summary
+WHERE least_ratio IS NOT NULL;
+
+CREATE VIEW report AS
+SELECT jsonb_pretty(jsonb_build_object(
+    'facts', (SELECT jsonb_object_agg(name, value) FROM facts),
+    'summary', (SELECT jsonb_agg(to_jsonb(s) - 'id' ORDER BY id) FROM summary s),
+    'checks', (SELECT jsonb_agg(to_jsonb(c)) FROM checks c),
+    'measurements', (
+        SELECT jsonb_agg(jsonb_build_object('name', c.name, 'connections', c.connections)
+                         || to_jsonb(m) - 'case_id' ORDER BY round, case_id, target DESC)
+        FROM measurements m JOIN cases c ON c.id = case_id),
+    'passed', (SELECT coalesce(bool_and(holds), false) FROM checks))) AS json;
