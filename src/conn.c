@@ -35,7 +35,7 @@
 
 #define FIRST_BUFFER 8192 /* bytes; most deliveries fit */
 #define KEEP_BUFFER 65536 /* a larger one is given back after the request */
-#define LINGER_MS 1000    /* time for a refused client to read why */
+#define LINGER_MS 1000    /* of silence, in which a refused client can read why */
 #define DRAIN_MS 500      /* time for requests under way when the receiver ends */
 
 typedef enum WbPhase
@@ -56,6 +56,7 @@ typedef struct WbConn
 	slist_node closed_node;
 	WbPhase phase;
 	int64 deadline_ms;
+	int64 linger_until_ms; /* while lingering, whatever still arrives */
 	bool is_dirty;
 	bool is_closed;
 
@@ -104,6 +105,7 @@ static void receive(WbConn *conn);
 static void discard(WbConn *conn);
 static bool make_space(WbConn *conn);
 static void give_back_buffer(WbConn *conn);
+static void give_back_idle_buffers(void);
 static void parse(WbConn *conn);
 static bool parse_head(WbConn *conn);
 static bool check_body_limit(WbConn *conn, uint64 size);
@@ -113,6 +115,7 @@ static void refuse(WbConn *conn, WbAnswer answer);
 static void mark_dirty(WbConn *conn);
 static void write_out(WbConn *conn);
 static void finish_writing(WbConn *conn);
+static void end_conn(WbConn *conn);
 static void close_conn(WbConn *conn);
 static void free_closed(void);
 static void count_answer(WbAnswer answer);
@@ -136,15 +139,26 @@ wb_conns_count(void)
 }
 
 /*
- * Whether one more connection may be accepted.  At the limit the connection
- * that has been idle for longest gives way.
+ * Whether one more connection may be accepted.  At the limit that takes an
+ * idle one, which wb_conns_make_room() closes.
  */
 bool
+wb_conns_have_room(void)
+{
+	/* the limit may have been lowered */
+	while (conn_count > wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]))
+		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
+
+	return conn_count < wb_max_connections ||
+		   (conn_count == wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]));
+}
+
+/* At the limit, the connection that has been idle for longest gives way. */
+void
 wb_conns_make_room(void)
 {
 	if (conn_count >= wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]))
 		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
-	return conn_count < wb_max_connections;
 }
 
 /* Takes over an accepted, non-blocking socket. */
@@ -237,7 +251,10 @@ receive(WbConn *conn)
 	parse(conn);
 }
 
-/* Reads what a refused client still sends, until it closes or its time is over. */
+/*
+ * Reads what a refused client still sends, until it closes or pauses for too
+ * long, and not for ever.
+ */
 static void
 discard(WbConn *conn)
 {
@@ -246,6 +263,8 @@ discard(WbConn *conn)
 
 	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
 		close_conn(conn);
+	else if (got > 0 && wb_loop_now_ms(loop) < conn->linger_until_ms)
+		set_phase(conn, WB_PHASE_LINGERING);
 }
 
 /*
@@ -255,6 +274,7 @@ discard(WbConn *conn)
 static bool
 make_space(WbConn *conn)
 {
+	size_t limit = (size_t) wb_max_buffered_kb * 1024;
 	size_t capacity;
 	char *data;
 
@@ -269,7 +289,9 @@ make_space(WbConn *conn)
 		return true;
 
 	capacity = Max(conn->capacity * 2, FIRST_BUFFER);
-	if (buffered + capacity - conn->capacity > (size_t) wb_max_buffered_kb * 1024)
+	if (buffered + capacity - conn->capacity > limit)
+		give_back_idle_buffers();
+	if (buffered + capacity - conn->capacity > limit)
 		return false;
 	data = MemoryContextAllocExtended(conn_context, capacity, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
 	if (data == NULL)
@@ -293,6 +315,16 @@ give_back_buffer(WbConn *conn)
 	buffered -= conn->capacity;
 	conn->data = NULL;
 	conn->capacity = conn->length = conn->start = 0;
+}
+
+/* Idle connections keep theirs for the next request only while there is plenty. */
+static void
+give_back_idle_buffers(void)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &phases[WB_PHASE_IDLE])
+		give_back_buffer(dlist_container(WbConn, phase_node, iter.cur));
 }
 
 /* Hands all requests that are complete to the batch, as far as it takes them. */
@@ -363,8 +395,12 @@ check_body_limit(WbConn *conn, uint64 size)
 		return true;
 	if (conn->body_limit == (size_t) wb_max_body_size)
 	{
-		if (wb_http_parse_head(conn->data + conn->start, conn->head_length, 0, &head) > 0)
-			conn->body_limit = wb_batch_body_limit(head.path);
+		if (wb_http_parse_head(conn->data + conn->start, conn->head_length, 0, &head) > 0 &&
+			!wb_batch_body_limit(head.path, &conn->body_limit))
+		{
+			refuse(conn, WB_ANSWER_UNAVAILABLE);
+			return false;
+		}
 		if (size <= conn->body_limit)
 			return true;
 	}
@@ -488,7 +524,8 @@ wb_conns_answer(void)
 		conn->is_dirty = false;
 		if (conn->is_closed)
 			continue;
-		if (conn->has_final)
+		/* once, however long writing takes */
+		if (conn->has_final && !conn->close_after)
 		{
 			wb_answer_append(&conn->out, conn->final, (WbAnswerForm){false, false, false});
 			count_answer(conn->final);
@@ -536,21 +573,9 @@ finish_writing(WbConn *conn)
 	resetStringInfo(&conn->out);
 	wb_loop_change(loop, &conn->watch, WB_READABLE);
 
-	if (conn->has_final ||
-		(conn->close_after && (draining || conn->start < conn->length)))
-	{
-		/*
-		 * Closing with unread input makes the kernel send a reset, which can
-		 * destroy the answer on its way (RFC 9112, section 9.6).
-		 */
-		conn->stream.transport->finish(&conn->stream);
-		give_back_buffer(conn);
-		set_phase(conn, WB_PHASE_LINGERING);
-		return;
-	}
 	if (conn->close_after)
 	{
-		close_conn(conn);
+		end_conn(conn);
 		return;
 	}
 	if (conn->start < conn->length)
@@ -564,6 +589,28 @@ finish_writing(WbConn *conn)
 	if (conn->capacity > KEEP_BUFFER)
 		give_back_buffer(conn);
 	set_phase(conn, WB_PHASE_IDLE);
+}
+
+/*
+ * Ends a connection after its last answer.  Closing with unread input makes
+ * the kernel send a reset, which can destroy the answer on its way; so such
+ * input is read first (RFC 9112, section 9.6).
+ */
+static void
+end_conn(WbConn *conn)
+{
+	char waste[8192];
+
+	if (!conn->has_final && !draining && conn->start == conn->length &&
+		conn->stream.transport->read(&conn->stream, waste, sizeof(waste)) <= 0)
+	{
+		close_conn(conn);
+		return;
+	}
+	conn->stream.transport->finish(&conn->stream);
+	give_back_buffer(conn);
+	conn->linger_until_ms = wb_loop_now_ms(loop) + wb_request_timeout_ms;
+	set_phase(conn, WB_PHASE_LINGERING);
 }
 
 static void

@@ -39,6 +39,7 @@ static WbLoop *loop;
 static WbWatch watches[MAX_LISTENERS];
 static int sockets[MAX_LISTENERS];
 static int listener_count = 0;
+static bool shared = false; /* the sockets let other receivers have theirs */
 static bool paused = false;
 static int64 paused_until_ms;     /* a shortage of descriptors is not over at once */
 static char *opened_as = NULL;    /* the settings the sockets were opened with */
@@ -64,6 +65,7 @@ wb_listeners_open(WbLoop *receiver_loop)
 	bool success = true;
 
 	loop = receiver_loop;
+	shared = wb_receivers > 1;
 	raise_descriptor_limit();
 	for (char *host = strtok_r(list, " ,", &rest); host && success; host = strtok_r(NULL, " ,", &rest))
 		success = open_address(strcmp(host, "*") == 0 ? NULL : host);
@@ -97,6 +99,7 @@ wb_listeners_close(void)
 		(void) close(sockets[i]);
 	}
 	listener_count = 0;
+	shared = false;
 	paused = false;
 	if (opened_as)
 		pfree(opened_as);
@@ -117,7 +120,8 @@ wb_listeners_outdated(void)
 static char *
 settings(void)
 {
-	return psprintf("%s:%d:%d", wb_listen_addresses, wb_port, wb_receivers > 1);
+	/* who is left alone goes on sharing: the others still have their sockets */
+	return psprintf("%s:%d:%d", wb_listen_addresses, wb_port, shared || wb_receivers > 1);
 }
 
 /* Opens the sockets of one name or address; NULL stands for all addresses. */
@@ -178,7 +182,7 @@ open_socket(const struct addrinfo *address)
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-		(wb_receivers > 1 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
+		(shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
 		(address->ai_family == AF_INET6 &&
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
 		bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
@@ -223,7 +227,7 @@ on_ready(void *owner, int ready)
 			int on = 1;
 			int fd;
 
-			if (!wb_conns_make_room())
+			if (!wb_conns_have_room())
 			{
 				pause_accepting(0);
 				return;
@@ -237,6 +241,7 @@ on_ready(void *owner, int ready)
 				break;
 			}
 			(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+			wb_conns_make_room();
 			wb_conn_open(fd, &peer);
 		}
 	}
@@ -255,8 +260,7 @@ pause_accepting(int pause_ms)
 void
 wb_listeners_resume(void)
 {
-	if (!paused || wb_conns_count() >= wb_max_connections ||
-		wb_loop_now_ms(loop) < paused_until_ms)
+	if (!paused || wb_loop_now_ms(loop) < paused_until_ms || !wb_conns_have_room())
 		return;
 	paused = false;
 	for (int i = 0; i < listener_count; i++)
