@@ -6,7 +6,11 @@ CREATE SEQUENCE webhook_bridge.event_ids;
 COMMENT ON SEQUENCE webhook_bridge.event_ids IS 'Ids of events';
 SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.event_ids', '');
 
--- Every key contains "endpoint", so that the table can be distributed by it.
+-- The primary key belongs to the partitions (see create_event_partitions) and
+-- contains "endpoint", so that the table can be distributed by it.  A key of
+-- the parent would be there again as soon as CREATE EXTENSION has run, and give
+-- one to every partition that pg_restore attaches; the key that it restores
+-- later, because partitions are no members of the extension, would be refused.
 CREATE TABLE webhook_bridge.events (
     id bigint NOT NULL DEFAULT nextval('webhook_bridge.event_ids'),
     received_at timestamptz NOT NULL DEFAULT now(),
@@ -24,8 +28,7 @@ CREATE TABLE webhook_bridge.events (
     raw_body bytea,
     remote_addr inet,
     secret_label text,
-    verified boolean NOT NULL,
-    CONSTRAINT events_pkey PRIMARY KEY (id, endpoint, received_at)
+    verified boolean NOT NULL
 ) PARTITION BY RANGE (received_at);
 COMMENT ON TABLE webhook_bridge.events IS
 'Stored deliveries, one partition per day (UTC)';
@@ -82,8 +85,8 @@ BEGIN
             LOCK TABLE ONLY webhook_bridge.events IN SHARE UPDATE EXCLUSIVE MODE;
             IF to_regclass('webhook_bridge.' || partition) IS NULL THEN
                 EXECUTE format(
-                    'CREATE TABLE webhook_bridge.%I (LIKE webhook_bridge.events INCLUDING ALL) '
-                    'WITH (toast_tuple_target = 8160)', partition);
+                    'CREATE TABLE webhook_bridge.%I (LIKE webhook_bridge.events INCLUDING ALL, '
+                    'PRIMARY KEY (id, endpoint, received_at)) WITH (toast_tuple_target = 8160)', partition);
                 EXECUTE format(
                     'ALTER TABLE webhook_bridge.events ATTACH PARTITION webhook_bridge.%I '
                     'FOR VALUES FROM (%L) TO (%L)', partition, day::timestamptz, (day + 1)::timestamptz);

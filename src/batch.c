@@ -38,8 +38,9 @@
  */
 #define TRANSACTION_TIMEOUT_MS 1200
 
-/* Failures are logged no more often than this; providers repeat their attempts. */
+/* Failures of one kind are logged no more often than this; providers repeat their attempts. */
 #define LOG_INTERVAL_MS 5000
+#define LOG_KINDS 31
 
 /* How long NOTIFY is left out after its queue was found full. */
 #define NOTIFY_PAUSE_MS 10000
@@ -174,10 +175,12 @@ wb_batch_store(void)
 
 	if (!store_group(deliveries, delivery_count, &failure))
 	{
+		/* somebody may just have dropped a partition; then a single one is tried again, too */
+		bool again = delivery_count > 1 || !wb_store_partitions_ready(GetCurrentTimestamp());
 		int done = 0;
 
-		prepare_partitions(); /* somebody may just have dropped one */
-		while (!befalls_all(failure.sqlstate) && delivery_count > 1 && done < delivery_count)
+		prepare_partitions();
+		while (again && !befalls_all(failure.sqlstate) && done < delivery_count)
 		{
 			if (store_group(&deliveries[done], 1, &failure))
 				failure.sqlstate = 0;
@@ -282,9 +285,10 @@ wb_batch_probe_extension(void)
 	bool exists = false;
 	WbFailure failure;
 
+	wb_catalog_doubt();
 	if (!run_transaction(look, &exists, &failure))
 		return wb_catalog()->exists;
-	if (exists)
+	if (exists && !wb_store_partitions_needless())
 		prepare_partitions();
 	pgstat_report_stat(true);
 	wb_batch_clear();
@@ -298,17 +302,20 @@ look(void *argument)
 }
 
 /*
- * The size of body, in bytes, that a path takes.  Costs a transaction; only
- * asked for bodies larger than what every endpoint takes.
+ * Finds out the size of body, in bytes, that a path takes.  Costs a
+ * transaction; only asked for bodies larger than the setting.  False if the
+ * database cannot be asked.
  */
-size_t
-wb_batch_body_limit(WbSlice path)
+bool
+wb_batch_body_limit(WbSlice path, size_t *limit)
 {
 	WbLimitQuery query = {path, wb_max_body_size};
 	WbFailure failure;
 
-	(void) run_transaction(find_limit, &query, &failure);
-	return query.limit;
+	if (!run_transaction(find_limit, &query, &failure))
+		return false;
+	*limit = query.limit;
+	return true;
 }
 
 static void
@@ -374,16 +381,17 @@ run_transaction(WbWork work, void *argument, WbFailure *failure)
 
 /*
  * Says in the log what went wrong, without detail, context and statement,
- * which may quote a delivery.
+ * which may quote a delivery.  Errors of one kind are said once in a while.
  */
 static void
 log_failure(ErrorData *error)
 {
-	static TimestampTz last_logged = 0;
+	static TimestampTz last_logged[LOG_KINDS];
 	static uint64 suppressed = 0;
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz *last = &last_logged[(uint32) error->sqlerrcode % LOG_KINDS];
 
-	if (last_logged != 0 && !TimestampDifferenceExceeds(last_logged, now, LOG_INTERVAL_MS))
+	if (*last != 0 && !TimestampDifferenceExceeds(*last, now, LOG_INTERVAL_MS))
 	{
 		suppressed++;
 		return;
@@ -392,9 +400,9 @@ log_failure(ErrorData *error)
 			(errcode(error->sqlerrcode),
 			 errmsg("could not store webhook deliveries: %s", error->message),
 			 errdetail("The deliveries concerned are answered 503 unless a second attempt succeeds. "
-					   "Failures since the last message: " UINT64_FORMAT ".",
+					   "Failures not logged since the last message: " UINT64_FORMAT ".",
 					   suppressed)));
-	last_logged = now;
+	*last = now;
 	suppressed = 0;
 }
 
@@ -411,6 +419,5 @@ befalls_all(int sqlstate)
 		   class == ERRCODE_TO_CATEGORY(ERRCODE_INVALID_TRANSACTION_STATE) || /* read-only */
 		   class == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
 		   class == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) || /* cancelled */
-		   class == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR) ||
-		   class == ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR);
+		   class == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR);
 }

@@ -18,6 +18,6 @@ extern void wb_batch_store(void);
 extern void wb_batch_clear(void);
 
 extern bool wb_batch_probe_extension(void);
-extern size_t wb_batch_body_limit(WbSlice path);
+extern bool wb_batch_body_limit(WbSlice path, size_t *limit);
 
 #endif /* WB_BATCH_H */

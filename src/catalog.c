@@ -48,6 +48,7 @@ static WbCatalog catalog;
 static uint64 generation = 1;         /* raised by every invalidation */
 static uint64 checked_generation = 0; /* at the last look */
 static bool warned_version = false;
+static bool relies_on_commits = false; /* this transaction; see wb_rely_on_commits() */
 
 static void note_invalidation(Datum argument, Oid relation);
 static bool extension_usable(void);
@@ -75,6 +76,16 @@ uint64
 wb_catalog_generation(void)
 {
 	return generation;
+}
+
+/*
+ * Makes the next transaction look again, whatever was invalidated: a change of
+ * the extension's version alone is told to nobody.
+ */
+void
+wb_catalog_doubt(void)
+{
+	checked_generation = 0;
 }
 
 static void
@@ -171,12 +182,24 @@ resolve(void)
 void
 wb_begin(void)
 {
+	relies_on_commits = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	(void) wb_catalog_check();
 	if (catalog.exists)
 		SetUserIdAndSecContext(catalog.owner, SECURITY_RESTRICTED_OPERATION);
 	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/*
+ * To be called between wb_begin() and wb_commit() if what is acknowledged was
+ * stored by an earlier transaction.  The commit then waits for the standbys to
+ * have that, too: whoever stored it may have given up waiting.
+ */
+void
+wb_rely_on_commits(void)
+{
+	relies_on_commits = true;
 }
 
 /*
@@ -193,6 +216,7 @@ wb_commit(void)
 {
 	bool wrote;
 	int level;
+	XLogRecPtr seen = InvalidXLogRecPtr;
 
 	PopActiveSnapshot();
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF ||
@@ -201,9 +225,18 @@ wb_commit(void)
 								 GUC_ACTION_LOCAL, true, 0, false);
 	level = synchronous_commit;
 	wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
+	if (!wrote && relies_on_commits)
+	{
+		/* whatever this transaction saw was flushed before; its own commit waits for nobody */
+		seen = GetFlushRecPtr(NULL);
+		HOLD_INTERRUPTS();
+		SyncRepWaitForLSN(seen, true);
+		RESUME_INTERRUPTS();
+	}
 	CommitTransactionCommand();
 	SetUserIdAndSecContext(GetSessionUserId(), 0);
-	return !wrote || standbys_have(XactLastCommitEnd, level);
+	return wrote ? standbys_have(XactLastCommitEnd, level)
+				 : !relies_on_commits || standbys_have(seen, level);
 }
 
 /*

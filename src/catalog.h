@@ -29,8 +29,10 @@ extern const WbCatalog *wb_catalog(void);
 extern bool wb_catalog_check(void);
 
 extern uint64 wb_catalog_generation(void);
+extern void wb_catalog_doubt(void);
 
 extern void wb_begin(void);
+extern void wb_rely_on_commits(void);
 extern bool wb_commit(void);
 extern void wb_abort(void);
 

@@ -112,9 +112,18 @@ wb_store_partitions_ready(TimestampTz now)
 		   utc_day(now) >= ready_from && utc_day(now) + 1 < ready_until;
 }
 
+/* Whether nobody needs partitions: there was no endpoint, and nothing has changed. */
+bool
+wb_store_partitions_needless(void)
+{
+	return ready_generation == wb_catalog_generation() && ready_until == 0;
+}
+
 /*
- * Makes partitions for today and the next days.  To be run in a transaction of
- * its own, so that its locks are released before deliveries are stored.
+ * Makes partitions for today and the next days, if there is an endpoint: the
+ * extension may just have been created by pg_restore, which brings partitions
+ * of its own first and endpoints later.  To be run in a transaction of its own,
+ * so that its locks are released before deliveries are stored.
  */
 void
 wb_store_partitions(TimestampTz now)
@@ -122,16 +131,18 @@ wb_store_partitions(TimestampTz now)
 	DateADT today = utc_day(now);
 	Oid types[] = {DATEOID, INT4OID};
 	Datum values[] = {DateADTGetDatum(today), Int32GetDatum(PARTITION_DAYS)};
+	uint64 generation = wb_catalog_generation(); /* what changes from here on is looked at again */
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT webhook_bridge.create_event_partitions($1, $2)",
+	if (SPI_execute_with_args("SELECT webhook_bridge.create_event_partitions($1, $2) "
+							  "WHERE EXISTS (SELECT FROM webhook_bridge.endpoints)",
 							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not create partitions: %s", SPI_result_code_string(SPI_result));
-	SPI_finish();
 
 	ready_from = today;
-	ready_until = today + PARTITION_DAYS;
-	ready_generation = wb_catalog_generation();
+	ready_until = SPI_processed > 0 ? today + PARTITION_DAYS : 0;
+	ready_generation = generation;
+	SPI_finish();
 }
 
 /*
@@ -215,8 +226,12 @@ recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
 	}
 	qsort(new_ids, new_count, sizeof(int64), compare_ids);
 	for (int i = 0; i < keyed_count; i++)
-		if (bsearch(&keyed[i]->id, new_ids, new_count, sizeof(int64), compare_ids) == NULL)
-			keyed[i]->answer = WB_ANSWER_DUPLICATE;
+	{
+		if (bsearch(&keyed[i]->id, new_ids, new_count, sizeof(int64), compare_ids) != NULL)
+			continue;
+		keyed[i]->answer = WB_ANSWER_DUPLICATE;
+		wb_rely_on_commits();
+	}
 	tuplestore_end(rows);
 }
 

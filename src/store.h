@@ -11,6 +11,7 @@
 #include "delivery.h"
 
 extern bool wb_store_partitions_ready(TimestampTz now);
+extern bool wb_store_partitions_needless(void);
 extern void wb_store_partitions(TimestampTz now);
 extern void wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now);
 extern void wb_store_notify(WbDelivery **deliveries, int count);
