@@ -1,0 +1,91 @@
+# The README does what it says: its quick start works when pasted, its other
+# statements run, and its tables of settings and functions are those of the
+# server.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookBridge;
+
+my $readme = slurp_file("$FindBin::Bin/../../README.md");
+my $bridge = WebhookBridge->start('readme', extension => 0);
+my $node   = $bridge->node;
+
+# Statements of the block of SQL that contains a text.
+sub block_with
+{
+    my ($text) = @_;
+    my @blocks = grep { index($_, $text) >= 0 } $readme =~ /^```sql\n(.*?)^```/msg;
+    is(scalar @blocks, 1, "one block of SQL contains \"$text\"");
+    return $blocks[0];
+}
+
+# --- Five statements, pasted -------------------------------------------------
+
+my ($out, $err);
+IPC::Run::run([ 'psql', '-X', '-d', $node->connstr('postgres') ],
+    '<', \block_with('CREATE EXTENSION'), '>', \$out, '2>', \$err);
+is($err, '', 'the quick start raises no error');
+like($out, qr/^\{"status":"stored"\}$/m, 'the delivery is answered');
+like($out, qr/^ +1 \| shop +\| order\.created \| 42 +\| t$/m, 'the event is shown');
+like($out,
+    qr/^Asynchronous notification "webhook_bridge" with payload "\{"endpoint":"shop","topic":"order\.created","id":1\}"/m,
+    'the notification is shown');
+
+# --- The other statements ----------------------------------------------------
+
+for my $text ("'ecomanager', secret", 'add_secret', 'INSERT INTO', 'CREATE ROLE', 'webhook_bridge.status()')
+{
+    my ($status, undef, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
+    is($status, 0, "the statements with \"$text\" run") or diag $stderr;
+}
+my $old = block_with('DETACH PARTITION') =~ s/20261122/20200101/gr;
+$bridge->sql("SELECT webhook_bridge.create_event_partitions('2020-01-01', 1)");
+for my $statement (split /(?<=;)\n/, $old)
+{
+    is(($node->psql('postgres', $statement))[0], 0, $statement);
+}
+is($bridge->sql(q{SELECT webhook_bridge.sign('acme', 'k', '{}') ? 'X-Acme-Time'}), 't', 'the own provider works');
+
+# --- Settings ----------------------------------------------------------------
+
+my $settings = $bridge->sql(<<~'SQL');
+    SELECT name, context, CASE unit WHEN 'B' THEN '' ELSE coalesce(unit, '') END, boot_val
+    FROM pg_settings WHERE name LIKE 'webhook\_bridge.%' ORDER BY name
+    SQL
+my %unit = (kB => [ 1024, 'MB' ], ms => [ 1000, 's' ], '' => [ 1024, 'kB' ]);
+my %shown;
+for (split /\n/, $settings)
+{
+    my ($name, $context, $unit, $value) = split /\|/, $_, 4;
+    is($context, 'sighup', "$name can be changed by a reload");
+    if ($name =~ /max_(header|body)_size|timeout|buffered/)
+    {
+        my ($per, $larger) = @{ $unit{$unit} };
+        $value = $value / $per . $larger;
+        $value = '1MB' if $value eq '1024kB';
+    }
+    $shown{$name} = $value eq '' ? "''" : $value;
+}
+my %documented = $readme =~ /^\| `(webhook_bridge\.\w+)` \| `?([^`|]*?)`? \|/mg;
+is_deeply(\%documented, \%shown, 'the table of settings is true');
+
+# --- Functions ---------------------------------------------------------------
+
+my %functions = map { my ($name, $arguments) = /^`(\w+)\(([^)]*)\)`/; $name => $arguments }
+  map { /^\| (`\w+\([^)]*\)`) \|/ ? $1 : () } split /\n/, $readme;
+my %public = map { split /\|/, $_, 2 } split /\n/, $bridge->sql(<<~'SQL');
+    SELECT DISTINCT proname, coalesce(array_to_string(proargnames[:pronargs], ', '), '')
+    FROM pg_proc p
+    WHERE pronamespace = 'webhook_bridge'::regnamespace
+      AND obj_description(oid, 'pg_proc') NOT LIKE 'Private: %'
+    SQL
+$public{$_} //= '' for keys %public;
+is_deeply(\%functions, \%public, 'the table of functions is true');
+
+$node->stop;
+done_testing();
