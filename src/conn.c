@@ -37,6 +37,7 @@
 #define KEEP_BUFFER 65536 /* a larger one is given back after the request */
 #define LINGER_MS 1000    /* of silence, in which a refused client can read why */
 #define DRAIN_MS 500      /* time for requests under way when the receiver ends */
+#define DRAIN_IDLE_MS 100 /* the same for requests that may be on their way */
 
 typedef enum WbPhase
 {
@@ -195,6 +196,7 @@ set_phase(WbConn *conn, WbPhase phase)
 {
 	int64 time_ms = phase == WB_PHASE_IDLE        ? wb_keepalive_timeout_ms
 					: phase == WB_PHASE_LINGERING ? LINGER_MS
+					: draining                    ? DRAIN_MS
 												  : wb_request_timeout_ms;
 
 	dlist_delete(&conn->phase_node);
@@ -691,8 +693,8 @@ wb_conns_timeout_ms(void)
 }
 
 /*
- * Begins to end all connections: idle ones at once, the others after their
- * current request, which they have little time left to complete.
+ * Begins to end all connections: after their current request, which they have
+ * little time left to complete, or that which is on its way to an idle one.
  */
 void
 wb_conns_drain(void)
@@ -706,10 +708,8 @@ wb_conns_drain(void)
 		{
 			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
 
-			if (conn->phase == WB_PHASE_IDLE || conn->length == 0)
-				close_conn(conn);
-			else
-				conn->deadline_ms = Min(conn->deadline_ms, wb_loop_now_ms(loop) + DRAIN_MS);
+			conn->deadline_ms = Min(conn->deadline_ms,
+									wb_loop_now_ms(loop) + (conn->length == 0 ? DRAIN_IDLE_MS : DRAIN_MS));
 		}
 	}
 	free_closed();

@@ -210,11 +210,16 @@ tick(void)
 	}
 }
 
-/* Takes no more connections and gives those there are a little time. */
+/*
+ * Takes no more connections, answers what has already arrived, and gives the
+ * rest a little time.
+ */
 static void
 start_drain(void)
 {
 	wb_listeners_close();
+	wb_loop_turn(loop, 0);
+	serve();
 	wb_conns_drain();
 	enter(WB_SLOT_DRAINING);
 	drain_until_ms = wb_loop_now_ms(loop) + DRAIN_LIMIT_MS;
