@@ -1,0 +1,164 @@
+#!/usr/bin/env node
+'use strict';
+
+// storm.js NAME=VALUE...: many distinct signed deliveries, as fast as they are
+// answered, and a record of what became of each.
+//
+//   port         where the receiver listens, on 127.0.0.1
+//   path, secret of an endpoint of provider ecomanager
+//   outcomes     file that gets a line "ID<tab>STATUS" for every delivery sent,
+//                STATUS 0 if no answer came
+//   connections  kept open at once (64)
+//   count        deliveries to be answered 200 before it ends (0: no limit)
+//   first        id of the first delivery (1); the others count up from it
+//   size         bytes of a body (300)
+//   pause        milliseconds before another attempt to connect (10)
+//
+// An id is sent once and never again, whatever the answer, so a receiver that
+// stores one twice is at fault.  A connection that is lost is made anew.  At
+// SIGTERM, or without its parent, it ends after the answers that are due.
+// Every 25 ms it prints a line "sent N acknowledged N refused N lost N".
+
+const crypto = require('crypto');
+const fs = require('fs');
+const net = require('net');
+
+const options = {
+    path: '/', secret: '', outcomes: '/dev/null',
+    connections: '64', count: '0', first: '1', size: '300', pause: '10',
+};
+for (const argument of process.argv.slice(2)) {
+    const [, name, value] = /^(\w+)=(.*)$/s.exec(argument);
+    options[name] = value;
+}
+const limit = Number(options.count) || Infinity;
+const first = Number(options.first);
+const parent = process.ppid;
+
+const PATIENCE_MS = 15000; // for one answer
+const statuses = []; // by id, from the first
+const tally = {sent: 0, acknowledged: 0, refused: 0, lost: 0};
+const clients = new Set();
+let ending = false;
+
+function delivery() {
+    const id = first + statuses.length;
+    const start = `{"id":${id},"status":"confirmed","total":"${id % 9973}.50","note":"`;
+    const body = start + 'x'.repeat(Math.max(Number(options.size) - start.length - 2, 0)) + '"}';
+    const signature = crypto.createHmac('sha256', options.secret).update(body).digest('hex');
+
+    statuses.push(0);
+    tally.sent++;
+    return {
+        index: id - first,
+        sent_at: Date.now(),
+        bytes: `POST ${options.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
+            'X-Ecomanager-Event: OrderCreated\r\nX-Ecomanager-Source: https://myshop.ecomanager.dz\r\n' +
+            `X-Ecomanager-Webhook-ID: 61\r\nX-Ecomanager-Signature: ${signature}\r\n` +
+            `Content-Length: ${body.length}\r\n\r\n${body}`,
+    };
+}
+
+// One place in the storm: a connection, its successors, one delivery at a time.
+class Client {
+    constructor() {
+        clients.add(this);
+        this.connect();
+    }
+
+    connect() {
+        this.pending = null;
+        this.input = '';
+        this.socket = net.connect({host: '127.0.0.1', port: Number(options.port), noDelay: true});
+        this.socket.setEncoding('latin1');
+        this.socket.on('connect', () => this.next());
+        this.socket.on('data', (data) => this.receive(data));
+        this.socket.on('error', () => {}); // 'close' follows
+        this.socket.on('close', () => this.closed());
+    }
+
+    next() {
+        if (ending) {
+            this.socket.destroy();
+            return;
+        }
+        this.pending = delivery();
+        this.socket.write(this.pending.bytes);
+    }
+
+    receive(data) {
+        this.input += data;
+        const end = this.input.indexOf('\r\n\r\n');
+        if (end < 0) {
+            return;
+        }
+        const head = this.input.slice(0, end);
+        const total = end + 4 + Number(/^content-length: *(\d+)/im.exec(head)[1]);
+        if (this.input.length < total) {
+            return;
+        }
+        this.input = this.input.slice(total);
+        this.answered(Number(head.slice(9, 12)));
+        if (/^connection: *close/im.test(head)) {
+            this.socket.destroy();
+        } else {
+            this.next();
+        }
+    }
+
+    answered(status) {
+        statuses[this.pending.index] = status;
+        this.pending = null;
+        if (status === 200) {
+            tally.acknowledged++;
+            ending ||= tally.acknowledged >= limit;
+        } else {
+            tally.refused++;
+        }
+    }
+
+    closed() {
+        if (this.pending) {
+            tally.lost++;
+        }
+        if (ending) {
+            clients.delete(this);
+            finish();
+        } else {
+            setTimeout(() => this.connect(), Number(options.pause));
+        }
+    }
+}
+
+function report() {
+    console.log(Object.entries(tally).flat().join(' '));
+}
+
+function finish() {
+    if (clients.size > 0) {
+        return;
+    }
+    clearInterval(reporting);
+    fs.writeFileSync(options.outcomes,
+        statuses.map((status, index) => `${first + index}\t${status}\n`).join(''));
+    report();
+    process.exit(0);
+}
+
+const reporting = setInterval(() => {
+    report();
+    ending ||= process.ppid !== parent;
+    for (const client of clients) {
+        if (client.pending ? client.pending.sent_at < Date.now() - PATIENCE_MS : ending) {
+            client.socket.destroy();
+        }
+    }
+}, 25);
+
+process.on('SIGTERM', () => {
+    ending = true;
+});
+
+for (let i = 0; i < Number(options.connections); i++) {
+    new Client();
+}
