@@ -1,5 +1,4 @@
 # script/test runs every check, on a private server and with nothing installed.
-
 EXTENSION = webhook_bridge
 MODULE_big = webhook_bridge
 
@@ -26,6 +25,7 @@ EXTRA_CLEAN = build
 
 # On top of the warnings PostgreSQL is built with; its headers have unused parameters.
 STRICT = -Wextra -Werror -Wno-unused-parameter
+
 # PostgreSQL built with gcc has recorded options that clang does not know.
 ifneq (,$(findstring clang,$(CC)))
 PG_CFLAGS = -Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
@@ -48,7 +48,6 @@ unit_tests := $(sort $(patsubst test/unit/%.c,%,$(wildcard test/unit/test_*.c)))
 fuzz_targets := $(sort $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/*.c)))
 CLANG_FORMAT = $(firstword $(shell command -v clang-format-14) clang-format)
 formatted = $(wildcard src/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch])
-
 .PHONY: test unit asan fuzz format format-check strict lint dist
 
 $(unit_dir)/%: test/unit/%.c $(wildcard test/unit/unit.[ch]) $(pure) $(headers)
@@ -71,7 +70,7 @@ asan:
 fuzz: $(addprefix build/fuzz/,$(fuzz_targets))
 	set -e; for target in $(fuzz_targets); do mkdir -p build/corpus/$$target; \
 	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ \
-	        build/corpus/$$target $$(ls -d test/fuzz/corpus/$$target 2>/dev/null); done
+	        build/corpus/$$target $$(find test/fuzz/corpus -name $${target#fuzz_}); done
 
 format:
 	$(CLANG_FORMAT) -i $(formatted)
@@ -83,8 +82,8 @@ strict: clean
 	$(MAKE) COPT='$(STRICT)' all
 
 lint: strict
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
-	    --inline-suppr --suppress=missingInclude -Isrc $(sources)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
+	    $(foreach loop,dlist slist,-D'$(loop)_foreach_modify(i,l)=while(i.cur)') -Isrc $(sources)
 
 dist:
 	git archive --format=zip --prefix=$(EXTENSION)-$(version)/ -o $(EXTENSION)-$(version).zip HEAD
