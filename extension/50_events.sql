@@ -62,6 +62,17 @@ END;
 COMMENT ON FUNCTION webhook_bridge.event_body(webhook_bridge.events) IS
 'The body of an event exactly as it was received';
 
+CREATE FUNCTION webhook_bridge.is_event_partition(name text)
+RETURNS boolean
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                   WHERE i.inhparent = 'webhook_bridge.events'::regclass AND NOT i.inhdetachpending
+                     AND c.relname = name AND c.relnamespace = 'webhook_bridge'::regnamespace);
+END;
+COMMENT ON FUNCTION webhook_bridge.is_event_partition(text) IS
+'Private: whether events has a partition of this name';
+
 -- Attached, not created as a partition, because that needs no lock that stops
 -- deliveries.  Deliveries of 1 to 8 kB stay in the row: storing them out of
 -- line costs more than it saves.
@@ -80,19 +91,24 @@ BEGIN
     FOR i IN 0 .. days - 1 LOOP
         day := first_day + i;
         partition := 'events_' || to_char(day, 'YYYYMMDD');
-        IF to_regclass('webhook_bridge.' || partition) IS NULL THEN
-            -- one session makes a partition, the others wait and find it
-            LOCK TABLE ONLY webhook_bridge.events IN SHARE UPDATE EXCLUSIVE MODE;
-            IF to_regclass('webhook_bridge.' || partition) IS NULL THEN
-                EXECUTE format(
-                    'CREATE TABLE webhook_bridge.%I (LIKE webhook_bridge.events INCLUDING ALL, '
-                    'PRIMARY KEY (id, endpoint, received_at)) WITH (toast_tuple_target = 8160)', partition);
-                EXECUTE format(
-                    'ALTER TABLE webhook_bridge.events ATTACH PARTITION webhook_bridge.%I '
-                    'FOR VALUES FROM (%L) TO (%L)', partition, day::timestamptz, (day + 1)::timestamptz);
-                created := created + 1;
-            END IF;
+        CONTINUE WHEN webhook_bridge.is_event_partition(partition);
+        -- one session makes a partition, the others wait and find it
+        LOCK TABLE ONLY webhook_bridge.events IN SHARE UPDATE EXCLUSIVE MODE;
+        CONTINUE WHEN webhook_bridge.is_event_partition(partition);
+        IF to_regclass('webhook_bridge.' || partition) IS NOT NULL THEN
+            RAISE WARNING 'table "webhook_bridge.%" is not a partition of webhook_bridge.events', partition
+                USING ERRCODE = 'duplicate_table',
+                      DETAIL = format('Events of %s cannot be stored while it has this name.', day),
+                      HINT = 'Drop, rename or attach it.';
+            CONTINUE;
         END IF;
+        EXECUTE format(
+            'CREATE TABLE webhook_bridge.%I (LIKE webhook_bridge.events INCLUDING ALL, '
+            'PRIMARY KEY (id, endpoint, received_at)) WITH (toast_tuple_target = 8160)', partition);
+        EXECUTE format(
+            'ALTER TABLE webhook_bridge.events ATTACH PARTITION webhook_bridge.%I '
+            'FOR VALUES FROM (%L) TO (%L)', partition, day::timestamptz, (day + 1)::timestamptz);
+        created := created + 1;
     END LOOP;
     RETURN created;
 END
@@ -114,3 +130,27 @@ COMMENT ON COLUMN webhook_bridge.dedup.received_at IS 'When it was stored';
 COMMENT ON COLUMN webhook_bridge.dedup.endpoint IS 'Name of the endpoint';
 COMMENT ON COLUMN webhook_bridge.dedup.key IS 'What identifies the delivery: its external_id';
 SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.dedup', '');
+
+CREATE FUNCTION webhook_bridge.keep_ledger()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR NEW.provider <> OLD.provider THEN
+        DELETE FROM webhook_bridge.dedup d WHERE d.endpoint = OLD.name;
+    ELSIF NEW.name <> OLD.name THEN
+        UPDATE webhook_bridge.dedup d SET endpoint = NEW.name WHERE d.endpoint = OLD.name;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.keep_ledger() IS
+'Private: lets the ledger of an endpoint follow it, and end with it';
+
+-- An id that another sender once used is not a duplicate.
+CREATE TRIGGER keep_ledger
+    AFTER DELETE OR UPDATE OF name, provider ON webhook_bridge.endpoints
+    FOR EACH ROW EXECUTE FUNCTION webhook_bridge.keep_ledger();
+COMMENT ON TRIGGER keep_ledger ON webhook_bridge.endpoints IS
+'Lets the ledger of an endpoint follow it, and end with it';

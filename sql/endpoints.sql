@@ -78,6 +78,13 @@ DELETE FROM webhook_bridge.secrets WHERE endpoint = 'shop' AND label <> 'second'
 SELECT webhook_bridge.retire_secret('shop', 'second');
 SELECT endpoint, label, expires_at FROM webhook_bridge.secrets WHERE endpoint = 'shop';
 
+-- the ledger of duplicates follows its endpoint and ends with it
+INSERT INTO webhook_bridge.dedup VALUES (1, now(), 'store', 'a'), (2, now(), 'pos', 'a'), (3, now(), 'pos2', 'a');
+UPDATE webhook_bridge.endpoints SET name = 'store2' WHERE name = 'store';
+UPDATE webhook_bridge.endpoints SET provider = 'generic' WHERE name = 'pos';
+DELETE FROM webhook_bridge.endpoints WHERE name = 'pos2';
+SELECT endpoint, key, event_id FROM webhook_bridge.dedup ORDER BY endpoint;
+
 -- dropping
 SELECT webhook_bridge.drop_endpoint('shop');
 SELECT webhook_bridge.drop_endpoint('shop');

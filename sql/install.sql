@@ -16,6 +16,12 @@ FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'webhook_bridge.events'::regclass AND c.relname < 'events_20260401'
 ORDER BY c.relname;
 
+-- a table that only has the name of a partition
+ALTER TABLE webhook_bridge.events DETACH PARTITION webhook_bridge.events_20260302;
+SELECT webhook_bridge.create_event_partitions('2026-03-01', 4);
+DROP TABLE webhook_bridge.events_20260302;
+SELECT webhook_bridge.create_event_partitions('2026-03-01', 4);
+
 DROP EXTENSION webhook_bridge;
 SELECT to_regnamespace('webhook_bridge');
 
