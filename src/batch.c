@@ -22,6 +22,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/interrupt.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
@@ -32,18 +33,22 @@
 #include "store.h"
 
 /*
- * The longest a transaction may wait for a lock, a trigger or a standby.
- * Together with the time to drain it has to fit into the two seconds in which
- * a receiver ends.
+ * The longest that storing a batch may take, for locks, triggers or a standby,
+ * all attempts together.  With the time to drain it has to fit into the two
+ * seconds in which a receiver ends.
  */
-#define TRANSACTION_TIMEOUT_MS 1200
+#define TRANSACTION_TIMEOUT_MS 1000
 
 /* Failures of one kind are logged no more often than this; providers repeat their attempts. */
 #define LOG_INTERVAL_MS 5000
 #define LOG_KINDS 31
 
-/* How long NOTIFY is left out after its queue was found full. */
-#define NOTIFY_PAUSE_MS 10000
+/* How long something that has failed is left out. */
+#define NOTIFY_PAUSE_MS 10000    /* after its queue was found full */
+#define PARTITION_PAUSE_MS 10000 /* unless one is missing */
+#define LOOKUP_PAUSE_MS 1000     /* of endpoints for large bodies */
+
+#define MAX_BATCH_LIMIT 10000 /* of webhook_bridge.max_batch */
 
 typedef struct WbFailure
 {
@@ -60,6 +65,7 @@ typedef struct WbGroup
 	WbDelivery **deliveries;
 	int count;
 	bool notify;
+	int stored; /* of them, by this transaction */
 } WbGroup;
 
 typedef struct WbLimitQuery
@@ -74,13 +80,16 @@ static int delivery_count;
 static int delivery_capacity;
 static WbSlot *slot; /* where transactions are counted */
 static TimestampTz notify_again_at = 0;
+static int batch_limit = MAX_BATCH_LIMIT; /* lower while transactions take too long */
 
-static bool run_transaction(WbWork work, void *argument, WbFailure *failure);
-static void log_failure(ErrorData *error);
+static TimestampTz deadline_from(TimestampTz now);
+static bool run_transaction(const char *doing, WbWork work, void *argument, TimestampTz until,
+							WbFailure *failure);
+static void log_failure(const char *doing, ErrorData *error);
 static bool befalls_all(int sqlstate);
-static bool store_group(WbDelivery **group, int count, WbFailure *failure);
+static bool store_group(WbDelivery **group, int count, TimestampTz until, WbFailure *failure);
 static void judge_and_store(void *argument);
-static void prepare_partitions(void);
+static void prepare_partitions(bool missing);
 static void make_partitions(void *argument);
 static void find_limit(void *argument);
 static void look(void *argument);
@@ -108,7 +117,7 @@ wb_batch_add(const WbHttpHead *head, WbSlice body)
 	WbDelivery *delivery;
 	WbHeader *headers;
 
-	if (delivery_count >= wb_max_batch)
+	if (delivery_count >= Min(wb_max_batch, batch_limit))
 		return NULL;
 	if (delivery_count == delivery_capacity)
 	{
@@ -161,28 +170,39 @@ wb_batch_clear(void)
  * Stores the batch.  Afterwards every delivery has its answer, and what is
  * answered as stored is on disk.  Never raises an error for what a delivery or
  * the database does; FATAL conditions end the process before any answer.
+ *
+ * False if the time was over before the transaction was: the next one would
+ * probably fare no better.
  */
-void
+bool
 wb_batch_store(void)
 {
 	WbFailure failure;
+	TimestampTz until;
+	bool in_time = true;
 
 	if (delivery_count == 0)
-		return;
+		return true;
 
-	pgstat_report_activity(STATE_RUNNING, "storing deliveries");
-	prepare_partitions();
-
-	if (!store_group(deliveries, delivery_count, &failure))
+	prepare_partitions(false);
+	until = deadline_from(GetCurrentTimestamp());
+	if (store_group(deliveries, delivery_count, until, &failure))
+		batch_limit = Min(batch_limit * 2, MAX_BATCH_LIMIT);
+	else
 	{
-		/* somebody may just have dropped a partition; then a single one is tried again, too */
-		bool again = delivery_count > 1 || !wb_store_partitions_ready(GetCurrentTimestamp());
 		int done = 0;
 
-		prepare_partitions();
-		while (again && !befalls_all(failure.sqlstate) && done < delivery_count)
+		/* many slow rows may be too much for one transaction */
+		in_time = failure.sqlstate != ERRCODE_QUERY_CANCELED;
+		if (!in_time)
+			batch_limit = Max(delivery_count / 4, 1);
+
+		if (!befalls_all(failure.sqlstate))
+			prepare_partitions(true); /* somebody may have dropped one */
+		while (!befalls_all(failure.sqlstate) && done < delivery_count &&
+			   GetCurrentTimestamp() < until && !ShutdownRequestPending)
 		{
-			if (store_group(&deliveries[done], 1, &failure))
+			if (store_group(&deliveries[done], 1, until, &failure))
 				failure.sqlstate = 0;
 			else
 				refuse(&deliveries[done], 1);
@@ -190,30 +210,40 @@ wb_batch_store(void)
 		}
 		refuse(&deliveries[done], delivery_count - done);
 	}
-
 	(void) pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	return in_time;
+}
+
+/* Gives up the batch without an attempt. */
+void
+wb_batch_refuse(void)
+{
+	refuse(deliveries, delivery_count);
 }
 
 /*
- * Stores deliveries in one transaction.  If only the notification queue is
- * full they are stored without notifications: NOTIFY is a wake-up, never the
- * truth.
+ * Stores deliveries in one transaction that ends before "until".  If only the
+ * notification queue is full they are stored without notifications: NOTIFY is
+ * a wake-up, never the truth.
  */
 static bool
-store_group(WbDelivery **group, int count, WbFailure *failure)
+store_group(WbDelivery **group, int count, TimestampTz until, WbFailure *failure)
 {
-	WbGroup work = {group, count, GetCurrentTimestamp() >= notify_again_at};
+	for (;;)
+	{
+		WbGroup work = {group, count, GetCurrentTimestamp() >= notify_again_at, 0};
 
-	if (run_transaction(judge_and_store, &work, failure))
-		return true;
-	if (!work.notify || !failure->at_commit ||
-		failure->sqlstate != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-		return false;
-
-	notify_again_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOTIFY_PAUSE_MS);
-	work.notify = false;
-	return run_transaction(judge_and_store, &work, failure);
+		if (run_transaction("storing deliveries", judge_and_store, &work, until, failure))
+		{
+			if (work.stored > 0)
+				wb_count(&slot->batches, 1);
+			return true;
+		}
+		if (!work.notify || !failure->at_commit ||
+			failure->sqlstate != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			return false;
+		notify_again_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOTIFY_PAUSE_MS);
+	}
 }
 
 static void
@@ -252,20 +282,29 @@ judge_and_store(void *argument)
 	if (accepted_count == 0)
 		return;
 
-	wb_store_deliveries(accepted, accepted_count, now);
+	group->stored = wb_store_deliveries(accepted, accepted_count, now);
 	if (group->notify)
 		wb_store_notify(accepted, accepted_count);
-	wb_count(&slot->batches, 1);
 }
 
-/* Failing here loses nothing: the partitions of tomorrow can wait. */
+/*
+ * Makes partitions unless they are known to be there.  After a failure, which
+ * a lock on events is enough for, not again at once: those of today exist most
+ * of the time, and if not, "missing" says that something could not be stored.
+ */
 static void
-prepare_partitions(void)
+prepare_partitions(bool missing)
 {
+	static TimestampTz again_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
 	WbFailure failure;
 
-	if (!wb_store_partitions_ready(GetCurrentTimestamp()))
-		(void) run_transaction(make_partitions, NULL, &failure);
+	if (missing)
+		wb_store_partitions_doubt();
+	if (wb_store_partitions_ready(now) || (!missing && now < again_at))
+		return;
+	if (!run_transaction("creating partitions", make_partitions, NULL, deadline_from(now), &failure))
+		again_at = TimestampTzPlusMilliseconds(now, PARTITION_PAUSE_MS);
 }
 
 static void
@@ -286,10 +325,11 @@ wb_batch_probe_extension(void)
 	WbFailure failure;
 
 	wb_catalog_doubt();
-	if (!run_transaction(look, &exists, &failure))
-		return wb_catalog()->exists;
-	if (exists && !wb_store_partitions_needless())
-		prepare_partitions();
+	if (!run_transaction("looking for the extension", look, &exists,
+						 deadline_from(GetCurrentTimestamp()), &failure))
+		exists = wb_catalog()->exists;
+	else if (exists && !wb_store_partitions_needless())
+		prepare_partitions(false);
 	pgstat_report_stat(true);
 	wb_batch_clear();
 	return exists;
@@ -309,11 +349,19 @@ look(void *argument)
 bool
 wb_batch_body_limit(WbSlice path, size_t *limit)
 {
+	static TimestampTz again_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
 	WbLimitQuery query = {path, wb_max_body_size};
 	WbFailure failure;
 
-	if (!run_transaction(find_limit, &query, &failure))
+	/* strangers must not make us wait for a lock again and again */
+	if (now < again_at)
 		return false;
+	if (!run_transaction("looking up an endpoint", find_limit, &query, deadline_from(now), &failure))
+	{
+		again_at = TimestampTzPlusMilliseconds(now, LOOKUP_PAUSE_MS);
+		return false;
+	}
 	*limit = query.limit;
 	return true;
 }
@@ -331,21 +379,31 @@ find_limit(void *argument)
 		query->limit = endpoint->max_body_size;
 }
 
+/* When a transaction that begins now has to have ended. */
+static TimestampTz
+deadline_from(TimestampTz now)
+{
+	return TimestampTzPlusMilliseconds(now, TRANSACTION_TIMEOUT_MS);
+}
+
 /*
  * Runs work in a transaction.  False, with the failure described, if it was
- * rolled back or has not reached the standbys that it should have.  Bounded in
- * time: waits inside are cancelled.
+ * rolled back or has not reached the standbys that it should have.  Waits
+ * inside are cancelled at "until".  "doing" is for pg_stat_activity and the
+ * log.
  */
 static bool
-run_transaction(WbWork work, void *argument, WbFailure *failure)
+run_transaction(const char *doing, WbWork work, void *argument, TimestampTz until,
+				WbFailure *failure)
 {
 	volatile bool at_commit = false;
 	volatile bool committed = false;
 	MemoryContext old_context = CurrentMemoryContext;
 
+	pgstat_report_activity(STATE_RUNNING, doing);
 	PG_TRY();
 	{
-		enable_timeout_after(STATEMENT_TIMEOUT, TRANSACTION_TIMEOUT_MS);
+		enable_timeout_at(STATEMENT_TIMEOUT, until);
 		wb_begin();
 		/* what work allocates for the answers must outlive the transaction */
 		MemoryContextSwitchTo(batch_context);
@@ -369,12 +427,13 @@ run_transaction(WbWork work, void *argument, WbFailure *failure)
 		wb_abort();
 		failure->sqlstate = error->sqlerrcode;
 		failure->at_commit = at_commit;
-		log_failure(error);
+		log_failure(doing, error);
 	}
 	PG_END_TRY();
 
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	QueryCancelPending = false; /* a cancellation that came too late is over */
+	pgstat_report_activity(STATE_IDLE, NULL);
 	MemoryContextSwitchTo(old_context);
 	return committed;
 }
@@ -384,7 +443,7 @@ run_transaction(WbWork work, void *argument, WbFailure *failure)
  * which may quote a delivery.  Errors of one kind are said once in a while.
  */
 static void
-log_failure(ErrorData *error)
+log_failure(const char *doing, ErrorData *error)
 {
 	static TimestampTz last_logged[LOG_KINDS];
 	static uint64 suppressed = 0;
@@ -398,8 +457,8 @@ log_failure(ErrorData *error)
 	}
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("could not store webhook deliveries: %s", error->message),
-			 errdetail("The deliveries concerned are answered 503 unless a second attempt succeeds. "
+			 errmsg("webhook_bridge failed in %s: %s", doing, error->message),
+			 errdetail("What could not be stored is answered 503. "
 					   "Failures not logged since the last message: " UINT64_FORMAT ".",
 					   suppressed)));
 	*last = now;

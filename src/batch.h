@@ -14,7 +14,8 @@ extern void wb_batch_init(WbSlot *slot);
 extern WbDelivery *wb_batch_add(const WbHttpHead *head, WbSlice body);
 extern int wb_batch_count(void);
 extern WbDelivery *wb_batch_get(int index);
-extern void wb_batch_store(void);
+extern bool wb_batch_store(void);
+extern void wb_batch_refuse(void);
 extern void wb_batch_clear(void);
 
 extern bool wb_batch_probe_extension(void);

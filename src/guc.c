@@ -8,8 +8,8 @@
  * from the start.  The settings exist in every process that loads the library,
  * preloaded or not, because SQL functions read some of them.
  *
- * The README lists the same settings in the same order; test/t/006_settings.pl compares
- * them.
+ * The README lists the same settings in the same order; test/t/006_readme.pl
+ * compares them.
  *
  *-------------------------------------------------------------------------
  */

@@ -39,7 +39,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/relcache.h"
-#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #include "guc.h"
@@ -111,8 +110,10 @@ webhook_bridge_launcher_main(Datum argument)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 TURN_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
-		QueryCancelPending = false; /* there is no query to cancel */
+		HOLD_CANCEL_INTERRUPTS();
 		CHECK_FOR_INTERRUPTS();
+		RESUME_CANCEL_INTERRUPTS();
+		QueryCancelPending = false; /* there is no query to cancel */
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

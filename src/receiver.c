@@ -157,8 +157,10 @@ handle_signals(void)
 {
 	ResetLatch(MyLatch);
 	/* between transactions there is nothing that pg_cancel_backend() could cancel */
-	QueryCancelPending = false;
+	HOLD_CANCEL_INTERRUPTS();
 	CHECK_FOR_INTERRUPTS();
+	RESUME_CANCEL_INTERRUPTS();
+	QueryCancelPending = false;
 
 	if (ConfigReloadPending)
 	{
@@ -175,15 +177,24 @@ handle_signals(void)
 
 /*
  * Stores and answers what has arrived.  Requests that a full batch left behind
- * form the next; each pass uses up buffered bytes, so this ends.
+ * form the next; each pass uses up buffered bytes, so this ends.  Who is
+ * waiting while a transaction runs out of time is not made to wait for another.
+ * When the process is to end, the main loop looks at the time after each pass.
  */
 static void
 serve(void)
 {
+	bool in_time = true;
+
 	while (wb_conns_have_work())
 	{
-		wb_batch_store();
+		if (in_time)
+			in_time = wb_batch_store();
+		else
+			wb_batch_refuse();
 		wb_conns_answer();
+		if (ShutdownRequestPending)
+			break;
 	}
 }
 
@@ -237,7 +248,7 @@ turn_timeout_ms(void)
 {
 	int64 wake_ms = state == WB_SLOT_DRAINING ? drain_until_ms : next_tick_ms;
 	long own_ms = (long) Max(wake_ms - wb_loop_now_ms(loop), 0);
-	long conns_ms = wb_conns_timeout_ms();
+	long conns_ms = wb_conns_have_work() ? 0 : wb_conns_timeout_ms();
 
 	return conns_ms < 0 ? own_ms : Min(own_ms, conns_ms);
 }

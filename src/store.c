@@ -24,6 +24,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
@@ -35,6 +36,7 @@
 
 /* Days from today on for which partitions are kept ready, today included. */
 #define PARTITION_DAYS 3
+#define PARTITION_LOCK_TIMEOUT "200ms"
 
 /* A relation made of rows in memory, and the statement that reads it. */
 typedef struct Feed
@@ -119,6 +121,13 @@ wb_store_partitions_needless(void)
 	return ready_generation == wb_catalog_generation() && ready_until == 0;
 }
 
+/* Forgets what is known: a table that was detached before is dropped unnoticed. */
+void
+wb_store_partitions_doubt(void)
+{
+	ready_generation = 0;
+}
+
 /*
  * Makes partitions for today and the next days, if there is an endpoint: the
  * extension may just have been created by pg_restore, which brings partitions
@@ -133,6 +142,9 @@ wb_store_partitions(TimestampTz now)
 	Datum values[] = {DateADTGetDatum(today), Int32GetDatum(PARTITION_DAYS)};
 	uint64 generation = wb_catalog_generation(); /* what changes from here on is looked at again */
 
+	/* who holds a lock on events is not worth making deliveries wait */
+	(void) set_config_option("lock_timeout", PARTITION_LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT webhook_bridge.create_event_partitions($1, $2) "
 							  "WHERE EXISTS (SELECT FROM webhook_bridge.endpoints)",
@@ -146,10 +158,10 @@ wb_store_partitions(TimestampTz now)
 }
 
 /*
- * Stores deliveries.  Those found to be duplicates get another answer and are
- * left out.
+ * Stores deliveries and returns how many.  Those found to be duplicates get
+ * another answer and are left out.
  */
-void
+int
 wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 {
 	Tuplestorestate *rows;
@@ -173,6 +185,7 @@ wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 		run_feed(&event_feed, rows, stored);
 	tuplestore_end(rows);
 	SPI_finish();
+	return stored;
 }
 
 /*

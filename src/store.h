@@ -12,8 +12,9 @@
 
 extern bool wb_store_partitions_ready(TimestampTz now);
 extern bool wb_store_partitions_needless(void);
+extern void wb_store_partitions_doubt(void);
 extern void wb_store_partitions(TimestampTz now);
-extern void wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now);
+extern int wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now);
 extern void wb_store_notify(WbDelivery **deliveries, int count);
 
 #endif /* WB_STORE_H */
