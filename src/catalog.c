@@ -48,6 +48,7 @@ static WbCatalog catalog;
 static uint64 generation = 1;         /* raised by every invalidation */
 static uint64 checked_generation = 0; /* at the last look */
 static bool warned_version = false;
+static int guc_level = 0;              /* of settings in this transaction, 0 if none */
 static bool relies_on_commits = false; /* this transaction; see wb_rely_on_commits() */
 
 static void note_invalidation(Datum argument, Oid relation);
@@ -185,9 +186,13 @@ wb_begin(void)
 	relies_on_commits = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	guc_level = 0;
 	(void) wb_catalog_check();
 	if (catalog.exists)
+	{
 		SetUserIdAndSecContext(catalog.owner, SECURITY_RESTRICTED_OPERATION);
+		guc_level = NewGUCNestLevel();
+	}
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
@@ -204,9 +209,9 @@ wb_rely_on_commits(void)
 
 /*
  * Commits, durably: what a receiver acknowledges must be on disk, so a weaker
- * synchronous_commit is raised for this transaction.  Looked at here, at the
- * last moment, because a trigger could have changed it.  The owner's role is
- * kept until the end because deferred triggers run during the commit.
+ * synchronous_commit is raised for this transaction.  The restricted role is
+ * kept until the end, so that a deferred trigger is refused instead of running
+ * with the rights of the process.
  *
  * False if synchronous_commit asks for a standby and the wait for it was cut
  * short: the transaction is committed here, and only here.
@@ -219,6 +224,8 @@ wb_commit(void)
 	XLogRecPtr seen = InvalidXLogRecPtr;
 
 	PopActiveSnapshot();
+	if (guc_level > 0)
+		AtEOXact_GUC(false, guc_level); /* what a trigger has SET ends here */
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF ||
 		synchronous_commit == SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
 		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
