@@ -10,12 +10,12 @@
  *
  * The connection owns its stream and its buffers.  It is in exactly one of the
  * lists below, according to its phase, each in order of deadline because all
- * its members were given the same time.  Connections with something to write
+ * its members were given the same time (after a reload, nearly).  Connections with something to write
  * are also in the list "dirty".  A closed connection is freed at the end of
  * the turn, when no event of the turn can refer to it any more.
  *
- * Memory is taken without errors being raised: a client that cannot be served
- * is refused, and everybody else goes on.
+ * What clients send is taken into memory without errors being raised: who
+ * cannot be served is refused, and everybody else goes on.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,6 +35,7 @@
 
 #define FIRST_BUFFER 8192 /* bytes; most deliveries fit */
 #define KEEP_BUFFER 65536 /* a larger one is given back after the request */
+#define KEEP_OUTPUT 8192  /* the same for answers */
 #define LINGER_MS 1000    /* of silence, in which a refused client can read why */
 #define DRAIN_MS 500      /* time for requests under way when the receiver ends */
 #define DRAIN_IDLE_MS 100 /* the same for requests that may be on their way */
@@ -100,6 +101,7 @@ static size_t buffered = 0; /* bytes of all input buffers */
 static bool draining = false;
 static WbHttpHead head; /* of the request being parsed */
 
+static void init_output(WbConn *conn);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
 static void receive(WbConn *conn);
@@ -169,7 +171,6 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer)
 	WbConn *conn = MemoryContextAllocExtended(conn_context, sizeof(WbConn),
 											  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
 	WbStream stream;
-	MemoryContext old_context;
 
 	wb_stream_open_plain(&stream, fd);
 	if (conn == NULL || !wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
@@ -180,14 +181,21 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer)
 		return;
 	}
 	conn->stream = stream;
-	old_context = MemoryContextSwitchTo(conn_context);
-	initStringInfo(&conn->out);
-	MemoryContextSwitchTo(old_context);
+	init_output(conn);
 	set_remote_addr(conn, peer);
 	dlist_push_tail(&phases[WB_PHASE_RECEIVING], &conn->phase_node);
 	set_phase(conn, WB_PHASE_RECEIVING);
 	conn_count++;
 	pg_atomic_write_u32(&slot->connections, conn_count);
+}
+
+static void
+init_output(WbConn *conn)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(conn_context);
+
+	initStringInfo(&conn->out);
+	MemoryContextSwitchTo(old_context);
 }
 
 /* Moves a connection to the end of a phase's list and gives it new time. */
@@ -291,6 +299,14 @@ make_space(WbConn *conn)
 		return true;
 
 	capacity = Max(conn->capacity * 2, FIRST_BUFFER);
+	if (conn->head_length > 0)
+	{
+		/* no more than the request can need, with framing and the next one's beginning */
+		size_t body = conn->framing == WB_HTTP_LENGTH ? conn->content_length : conn->body_limit;
+
+		capacity = Min(capacity, conn->head_length + body + FIRST_BUFFER);
+		capacity = Max(capacity, conn->capacity + FIRST_BUFFER);
+	}
 	if (buffered + capacity - conn->capacity > limit)
 		give_back_idle_buffers();
 	if (buffered + capacity - conn->capacity > limit)
@@ -386,13 +402,19 @@ parse_head(WbConn *conn)
 }
 
 /*
- * Refuses a body that is larger than what its endpoint takes.  Endpoints that
+ * Refuses a body that is larger than what its endpoint takes, or than what
+ * there will ever be memory for.  Endpoints that
  * take more than the setting says are looked up only when it matters; those
  * that take less refuse later, when the delivery is judged.
  */
 static bool
 check_body_limit(WbConn *conn, uint64 size)
 {
+	if (conn->head_length + size + FIRST_BUFFER > (uint64) wb_max_buffered_kb * 1024)
+	{
+		refuse(conn, WB_ANSWER_BODY_TOO_LARGE);
+		return false;
+	}
 	if (size <= conn->body_limit)
 		return true;
 	if (conn->body_limit == (size_t) wb_max_body_size)
@@ -572,7 +594,13 @@ static void
 finish_writing(WbConn *conn)
 {
 	conn->sent = 0;
-	resetStringInfo(&conn->out);
+	if (conn->out.maxlen > KEEP_OUTPUT)
+	{
+		pfree(conn->out.data);
+		init_output(conn);
+	}
+	else
+		resetStringInfo(&conn->out);
 	wb_loop_change(loop, &conn->watch, WB_READABLE);
 
 	if (conn->close_after)

@@ -20,6 +20,7 @@
 #include "delivery.h"
 #include "guc.h"
 #include "json_scan.h"
+#include "urlencoded.h"
 
 /* What is stored where a token stood, which is the secret itself. */
 #define MASKED_TOKEN "***"
@@ -241,32 +242,27 @@ wb_delivery_query(const WbDelivery *delivery)
 {
 	StringInfoData out;
 	WbSlice rest = delivery->query;
+	WbSlice field;
 
 	if (rest.len == 0)
 		return NULL;
 
 	initStringInfo(&out);
-	while (rest.len > 0)
+	while (wb_slice_next(&rest, '&', &field))
 	{
-		const char *end = memchr(rest.data, '&', rest.len);
-		size_t length = end ? (size_t) (end - rest.data) : rest.len;
-		const char *equals = memchr(rest.data, '=', length);
-		size_t name_length = equals ? (size_t) (equals - rest.data) : length;
+		WbSlice name;
+		WbSlice value;
 
-		if (equals && is_token(delivery, WB_PART_QUERY, wb_slice(rest.data, name_length)))
-		{
-			appendBinaryStringInfo(&out, rest.data, (int) name_length + 1);
-			appendStringInfoString(&out, MASKED_TOKEN);
-		}
-		else
-			appendBinaryStringInfo(&out, rest.data, (int) length);
-		if (end)
-		{
+		if (field.data != delivery->query.data)
 			appendStringInfoChar(&out, '&');
-			length++;
-		}
-		rest = wb_slice(rest.data + length, rest.len - length);
+		wb_url_split(field, &name, &value);
+		if (is_token(delivery, WB_PART_QUERY, name))
+			appendStringInfo(&out, "%.*s=" MASKED_TOKEN, (int) name.len, name.data);
+		else
+			appendBinaryStringInfo(&out, field.data, (int) field.len);
 	}
+	if (delivery->query.data[delivery->query.len - 1] == '&')
+		appendStringInfoChar(&out, '&');
 	return out.data;
 }
 
@@ -282,7 +278,7 @@ is_token(const WbDelivery *delivery, WbPartKind kind, WbSlice name)
 	return scheme->algorithm == WB_ALG_TOKEN &&
 		   scheme->signature_from.kind == kind &&
 		   (kind == WB_PART_HEADER ? wb_slice_equal_nocase(scheme->signature_from.argument, name)
-								   : wb_slice_equal(scheme->signature_from.argument, name));
+								   : wb_url_equals(name, scheme->signature_from.argument));
 }
 
 /*

@@ -141,6 +141,7 @@ reset_cache(void)
 {
 	HASHCTL control = {0};
 
+	cache_generation = 0; /* not usable if an error interrupts us */
 	if (cache_context == NULL)
 		cache_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge endpoints",
 											  ALLOCSET_DEFAULT_SIZES);
@@ -170,6 +171,9 @@ load(const WbSlice *paths, int count)
 	Datum *values = palloc(sizeof(Datum) * count);
 	Datum argument;
 	Oid type = TEXTARRAYOID;
+	uint64 generation = cache_generation;
+
+	cache_generation = 0; /* an error throws the cache away, with what is half made in it */
 
 	for (int i = 0; i < count; i++)
 		values[i] = PointerGetDatum(cstring_to_text_with_len(paths[i].data, (int) paths[i].len));
@@ -199,6 +203,7 @@ load(const WbSlice *paths, int count)
 		MemoryContextSwitchTo(old_context);
 	}
 	SPI_finish();
+	cache_generation = generation;
 }
 
 /* Runs in the cache's context, as do the functions it calls. */

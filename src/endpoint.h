@@ -84,7 +84,7 @@ extern char *wb_base_url(void);
 #define WB_SCHEME_COLUMNS                                                             \
 	"p.algorithm, p.encoding, p.signature_from, p.list_separator, p.element_prefix, " \
 	"p.signed_content, p.secret_encoding, p.timestamp_from, p.timestamp_format, "     \
-	"(extract(epoch from p.tolerance))::bigint"
+	"(extract(epoch from p.tolerance))::pg_catalog.int8"
 #define WB_SCHEME_COLUMN_COUNT 10
 
 struct HeapTupleData;

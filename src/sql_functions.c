@@ -312,7 +312,7 @@ load_scheme(const char *provider, WbScheme *scheme)
 
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT " WB_SCHEME_COLUMNS
-							  " FROM webhook_bridge.providers p WHERE p.name = $1",
+							  " FROM webhook_bridge.providers p WHERE p.name OPERATOR(pg_catalog.=) $1",
 							  1, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read providers: %s", SPI_result_code_string(SPI_result));
 	if (SPI_processed == 0)

@@ -234,21 +234,6 @@ find_param(const WbMessage *message, WbSlice name, WbSlice *value)
 	return count;
 }
 
-/* True if an encoded name stands for a name given as it is. */
-static bool
-name_equals(WbSlice encoded, WbSlice name)
-{
-	WbUrlDecoder decoder = wb_url_decoder(encoded);
-
-	/* An escape takes three bytes: most fields are told by their length. */
-	if (encoded.len < name.len || encoded.len / 3 > name.len)
-		return false;
-	for (size_t i = 0; i < name.len; i++)
-		if (wb_url_next(&decoder) != (unsigned char) name.data[i])
-			return false;
-	return wb_url_next(&decoder) < 0 && !decoder.broken;
-}
-
 static int
 find_query(const WbMessage *message, WbSlice name, WbSlice *value)
 {
@@ -262,7 +247,7 @@ find_query(const WbMessage *message, WbSlice name, WbSlice *value)
 		WbSlice field_value;
 
 		wb_url_split(field, &field_name, &field_value);
-		if (!name_equals(field_name, name))
+		if (!wb_url_equals(field_name, name))
 			continue;
 		if (count == 0)
 			*value = field_value;

@@ -86,6 +86,21 @@ wb_url_compare(WbSlice a, WbSlice b)
 	}
 }
 
+/* Whether an encoded text stands for these bytes. */
+static inline bool
+wb_url_equals(WbSlice encoded, WbSlice bytes)
+{
+	WbUrlDecoder decoder = wb_url_decoder(encoded);
+
+	/* an escape takes three bytes: most texts are told apart by their length */
+	if (encoded.len < bytes.len || encoded.len / 3 > bytes.len)
+		return false;
+	for (size_t i = 0; i < bytes.len; i++)
+		if (wb_url_next(&decoder) != (unsigned char) bytes.data[i])
+			return false;
+	return wb_url_next(&decoder) < 0 && !decoder.broken;
+}
+
 /* Hands on a decoded text; false if it is broken or the sink refuses. */
 static inline bool
 wb_url_put(WbGather *gather, WbSlice text)

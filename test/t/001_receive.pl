@@ -208,14 +208,12 @@ my @providers = (
         body     => '{"a":1}',
         headers  => [
             'X-Webhook-Topic'     => 'thing.made',
-            'X-Webhook-Id'        => 'g-1',
             'X-Webhook-Source'    => 'here',
             'X-Webhook-Timestamp' => '1700000001',
         ],
         sign    => sub { ('X-Webhook-Signature' => uc hmac_sha256_hex($_[1], $_[0])) },
         columns => {
             topic         => 'thing.made',
-            external_id   => 'g-1',
             source        => 'here',
             occurred_unix => 1700000001,
         },
@@ -413,6 +411,8 @@ for my $case (@providers)
     is($first->{topic},  'NEW_MEMBER',      'blaze: topic of the endpoint');
     is($first->{query},  'token=***',       'blaze: the token is not shown');
     is($second->{query}, 'a=1&token=***&b', 'blaze: the rest of the query is');
+    answer_is($bridge->post("/hooks/blaze?&%74oken=$token&", '{}'), 200, 'stored', 'blaze: an escaped name');
+    is(($bridge->events("endpoint = 'blaze'"))[-1]{query}, '&%74oken=***&', 'blaze: the token is not shown then, either');
     is( $bridge->count("webhook_bridge.events e WHERE e::text LIKE '%$token%'"),
         0, 'blaze: the token is nowhere in the rows');
 }
@@ -544,6 +544,14 @@ SQL
     }
     is($bridge->count("webhook_bridge.events WHERE endpoint = 'dedup'"), 5, 'duplicates: rows');
     is($bridge->count("webhook_bridge.events WHERE endpoint = 'all'"),   2, 'duplicates: rows of dedup none');
+
+    # an endpoint of the same name that is made later has ids of its own
+    $bridge->sql("SELECT webhook_bridge.drop_endpoint('all')");
+    endpoint('all', 'shoplazza', $secret);
+    answer_is($bridge->post('/hooks/all', '{"n":1}', $signed->('d-1', '{"n":1}')), 200, 'stored', 'duplicates: new endpoint');
+    $bridge->sql("SELECT webhook_bridge.drop_endpoint('all')");
+    endpoint('all', 'shoplazza', $secret);
+    answer_is($bridge->post('/hooks/all', '{"n":1}', $signed->('d-1', '{"n":1}')), 200, 'stored', 'duplicates: of its name');
 
     # a forged delivery with a known id learns nothing and changes nothing
     answer_is($bridge->post('/hooks/dedup', '{"n":9}', $signed->('d-1', '{}')),

@@ -20,7 +20,12 @@ wal_writer_delay = 10s
 CONF
 my $secret = 'shared secret';
 
-$bridge->sql("SELECT webhook_bridge.create_endpoint('shop', 'generic', '$secret')");
+# A sender whose deliveries have ids.
+$bridge->sql(<<"SQL");
+INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from, external_id_from)
+VALUES ('sender', 'Sender', 'header:X-Webhook-Signature', '{header:X-Webhook-Topic}', '{header:X-Webhook-Id}');
+SELECT webhook_bridge.create_endpoint('shop', 'sender', '$secret')
+SQL
 my $connection = $bridge->connect;
 
 # A signed request; its id is new unless given.
@@ -144,7 +149,7 @@ sub batch_is
     is(rows_of('alone-1') + rows_of('alone-2'), 0, 'neither is stored');
 
     my $log = $bridge->log_text;
-    like($log, qr/WARNING: .*could not store webhook deliveries: poisoned/, 'the log says what is wrong');
+    like($log, qr/WARNING: .*webhook_bridge failed in storing deliveries: poisoned/, 'the log says what is wrong');
     unlike($log, qr/DE02/, 'and quotes no delivery');
 
     # their ids are not used up
@@ -173,6 +178,67 @@ for my $round (1 .. 5)
         1, "partitions: it is back with the row, round $round");
 }
 
+# Detached, which the receiver notices, and dropped later, which it cannot.
+{
+    $bridge->sql("ALTER TABLE webhook_bridge.events DETACH PARTITION $partition");
+    poll_until(
+        sub { $bridge->log_text =~ /WARNING: .*is not a partition of webhook_bridge\.events/ },
+        'the receiver to find the detached table');
+    $bridge->sql("DROP TABLE $partition");
+    answer_is(deliver(id => 'detached'), 200, 'stored', 'partitions: a detached one is dropped');
+    is(rows_of('detached'), 1, 'partitions: a new one has the row');
+}
+
+# One of later days is missing, and somebody's lock keeps it from being made.
+{
+    my $later = $bridge->sql("SELECT max(inhrelid::regclass::text) FROM pg_inherits "
+          . "WHERE inhparent = 'webhook_bridge.events'::regclass");
+    my $holder = $bridge->node->background_psql('postgres');
+    $bridge->sql("DROP TABLE $later");
+    $holder->query_safe('BEGIN; LOCK TABLE webhook_bridge.events IN SHARE UPDATE EXCLUSIVE MODE;');
+    for my $n (1 .. 5)
+    {
+        answer_is(deliver(), 200, 'stored', "partitions: a lock on events, delivery $n");
+    }
+    $holder->quit;
+}
+
+# --- Triggers that meddle -------------------------------------------------------------------
+
+{
+    $bridge->sql(<<'SQL');
+CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SET default_transaction_read_only = on;
+    SET synchronous_commit = off;
+    SET search_path = nowhere;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER meddle BEFORE INSERT ON webhook_bridge.events FOR EACH ROW EXECUTE FUNCTION meddle();
+SQL
+    answer_is(deliver(), 200, 'stored', 'settings: a trigger changes them');
+    answer_is(deliver(), 200, 'stored', 'settings: for its transaction only');
+    $bridge->sql('DROP TRIGGER meddle ON webhook_bridge.events');
+    answer_is(deliver(), 200, 'stored', 'settings: and not for later ones');
+}
+
+# Thirty slow rows take longer than a transaction may; sent again, smaller
+# batches get them in.
+{
+    my @ids = map { "slow-$_" } 1 .. 30;
+    my %left = map { $_ => 1 } @ids;
+    for my $attempt (1 .. 20)
+    {
+        my @now = sort keys %left or last;
+        $connection->send(join '', map { delivery(id => $_, topic => 'slow') } @now);
+        my @answers = $connection->responses(scalar @now);
+        $answers[$_]{status} == 200 and delete $left{ $now[$_] } for 0 .. $#now;
+    }
+    is(join(' ', sort keys %left), '', 'slow rows: all are stored in the end');
+    is($bridge->count("webhook_bridge.events WHERE external_id LIKE 'slow-%'"), 30, 'slow rows: once each');
+}
+
 # --- Statistics and activity, before other sessions disturb them ---------------------------
 
 {
@@ -197,7 +263,7 @@ SQL
             return $row =~ /\Aidle\|/ && $row;
         },
         'the receiver to be idle');
-    like($idle, qr/\Aidle\|(storing deliveries)?\|t\|t\|t\|postgres\|t\z/, 'activity: idle, with no transaction open');
+    like($idle, qr/\Aidle\|(?:storing deliveries|looking for the extension|creating partitions)?\|t\|t\|t\|postgres\|t\z/, 'activity: idle, with no transaction open');
 }
 
 # --- NOTIFY ------------------------------------------------------------------------------------
@@ -224,9 +290,9 @@ sub notifications
     my $session = $bridge->node->background_psql('postgres');
     my $long    = 'e' x 63;
     $bridge->sql(<<"SQL");
-SELECT webhook_bridge.create_endpoint('batch', 'generic', '$secret', notify => 'batch');
-SELECT webhook_bridge.create_endpoint('none', 'generic', '$secret', notify => 'none');
-SELECT webhook_bridge.create_endpoint('own', 'generic', '$secret', channel => 'Own "channel"');
+SELECT webhook_bridge.create_endpoint('batch', 'sender', '$secret', notify => 'batch');
+SELECT webhook_bridge.create_endpoint('none', 'sender', '$secret', notify => 'none');
+SELECT webhook_bridge.create_endpoint('own', 'sender', '$secret', channel => 'Own "channel"');
 SELECT webhook_bridge.create_endpoint('$long', 'ecwid', '$secret');
 SQL
     $session->query_safe('LISTEN webhook_bridge; LISTEN "Own ""channel"""');
