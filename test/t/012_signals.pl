@@ -70,6 +70,28 @@ $bridge->sql('CREATE TABLE storm (id bigint, status int)');
     check_storm($storm, 'stopped fast under load');
 }
 
+# Every row takes its time and fails: the attempts one by one would take minutes.
+{
+    $bridge->sql(<<'SQL');
+CREATE FUNCTION slow_failure() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_sleep(0.05);
+    RAISE EXCEPTION 'not this one';
+END
+$$;
+CREATE TRIGGER slow_failure BEFORE INSERT ON webhook_bridge.events FOR EACH ROW EXECUTE FUNCTION slow_failure();
+SQL
+    my $before = $bridge->count('webhook_bridge.events');
+    my @busy = map { $bridge->connect } 1 .. 8;
+    $_->send(join '', map { delivery(-$_) } 1 .. 50) for @busy;
+    poll_until(sub { $bridge->sql('SELECT unavailable FROM webhook_bridge.status()') > 0 }, 'the first refusal');
+    timed_stop('while every delivery fails slowly');
+    $node->start;
+    $bridge->wait_until_listening;
+    is($bridge->count('webhook_bridge.events'), $before, 'nothing of them is stored');
+    $bridge->sql('DROP TRIGGER slow_failure ON webhook_bridge.events');
+}
+
 # ---------------------------------------------------------------------------
 # Signals to the processes
 # ---------------------------------------------------------------------------
