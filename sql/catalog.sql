@@ -36,11 +36,11 @@ SELECT p.oid::regprocedure AS function,
        p.prosecdef AS definer,
        (SELECT string_agg(CASE WHEN a.grantee = 0 THEN 'PUBLIC'
                                WHEN a.grantee = p.proowner THEN 'owner'
-                               ELSE a.grantee::regrole::text END, ',' ORDER BY a.grantee)
+                               ELSE a.grantee::regrole::text END, ',' ORDER BY a.grantee <> p.proowner, a.grantee)
         FROM aclexplode(p.proacl) a) AS executable_by
 FROM pg_proc p
 WHERE p.pronamespace = 'webhook_bridge'::regnamespace
-ORDER BY p.proname, p.oid::regprocedure::text;
+ORDER BY p.proname, p.oid::regprocedure::text COLLATE "C";
 
 -- tables and sequences: who may do anything
 SELECT c.relname,

@@ -83,7 +83,7 @@ INSERT INTO webhook_bridge.dedup VALUES (1, now(), 'store', 'a'), (2, now(), 'po
 UPDATE webhook_bridge.endpoints SET name = 'store2' WHERE name = 'store';
 UPDATE webhook_bridge.endpoints SET provider = 'generic' WHERE name = 'pos';
 DELETE FROM webhook_bridge.endpoints WHERE name = 'pos2';
-SELECT endpoint, key, event_id FROM webhook_bridge.dedup ORDER BY endpoint;
+SELECT endpoint, key, event_id FROM webhook_bridge.dedup ORDER BY endpoint COLLATE "C";
 
 -- dropping
 SELECT webhook_bridge.drop_endpoint('shop');

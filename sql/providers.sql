@@ -2,10 +2,10 @@
 \set SHOW_CONTEXT never
 SELECT name, algorithm, encoding, signature_from, list_separator, element_prefix, signed_content,
        secret_encoding, timestamp_from, timestamp_format, tolerance
-FROM webhook_bridge.providers ORDER BY name;
+FROM webhook_bridge.providers ORDER BY name COLLATE "C";
 SELECT name, topic_from, external_id_from, source_from, webhook_remote_id_from, error_code_from,
        occurred_at_from, occurred_at_format, generates_secret, get_deliveries
-FROM webhook_bridge.providers ORDER BY name;
+FROM webhook_bridge.providers ORDER BY name COLLATE "C";
 
 INSERT INTO webhook_bridge.providers (name, title, signature_from) VALUES ('Bad Name', 't', 'header:X');
 INSERT INTO webhook_bridge.providers (name, title) VALUES ('bad', 't');

@@ -15,7 +15,7 @@ INSERT INTO samples VALUES
     ('generic', 's3cret', '{"id":1}', '{}');
 
 SELECT provider, headers || webhook_bridge.sign(provider, secret, body, headers, at => '2026-01-01 12:00Z') AS signed
-FROM samples ORDER BY provider;
+FROM samples ORDER BY provider COLLATE "C";
 
 SELECT provider,
        webhook_bridge.verify(provider, secret, signed, body) AS right,
@@ -26,7 +26,7 @@ SELECT provider,
        webhook_bridge.verify(provider, secret, signed, body, at => now() - interval '301 seconds') AS early,
        webhook_bridge.verify(provider, secret, signed, body, at => now() + interval '301 seconds') AS late
 FROM (SELECT *, webhook_bridge.sign(provider, secret, body, headers) AS signed FROM samples) s
-ORDER BY provider;
+ORDER BY provider COLLATE "C";
 
 -- header names in any case, repeated headers with the same and with different values
 WITH s AS (SELECT webhook_bridge.sign('github', 'k', 'x') ->> 'X-Hub-Signature-256' AS v)

@@ -16,11 +16,11 @@ WHERE EXISTS (SELECT FROM webhook_bridge.providers p WHERE p.name = replace(v->>
 
 SELECT provider, count(*) FILTER (WHERE valid) AS valid, count(*) FILTER (WHERE NOT valid) AS invalid,
        count(*) FILTER (WHERE valid = verified) AS as_expected
-FROM vectors GROUP BY provider ORDER BY provider;
+FROM vectors GROUP BY provider ORDER BY provider COLLATE "C";
 
 -- Stripe's library accepts timestamps from the future; our window is symmetric.
 SELECT provider, name, valid, verified, ambiguous FROM vectors WHERE valid <> verified;
 
 -- The built-in providers without vectors there sign as these do.
 SELECT name FROM webhook_bridge.providers
-WHERE builtin AND name NOT IN (SELECT provider FROM vectors) ORDER BY name;
+WHERE builtin AND name NOT IN (SELECT provider FROM vectors) ORDER BY name COLLATE "C";
