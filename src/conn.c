@@ -107,6 +107,7 @@ static void on_ready(void *owner, int ready);
 static void receive(WbConn *conn);
 static void discard(WbConn *conn);
 static bool make_space(WbConn *conn);
+static void check_unpinned(WbConn *conn);
 static void give_back_buffer(WbConn *conn);
 static void give_back_idle_buffers(void);
 static void parse(WbConn *conn);
@@ -288,7 +289,7 @@ make_space(WbConn *conn)
 	size_t capacity;
 	char *data;
 
-	Assert(conn->pending == 0);
+	check_unpinned(conn);
 	if (conn->start > 0)
 	{
 		memmove(conn->data, conn->data + conn->start, conn->length - conn->start);
@@ -325,9 +326,21 @@ make_space(WbConn *conn)
 	return true;
 }
 
+/*
+ * What the batch points to must neither move nor be freed.  Ending the process
+ * is better than going on if it ever would.
+ */
+static void
+check_unpinned(WbConn *conn)
+{
+	if (conn->pending > 0)
+		elog(ERROR, "the buffer of a connection is in use by %d requests", conn->pending);
+}
+
 static void
 give_back_buffer(WbConn *conn)
 {
+	check_unpinned(conn);
 	if (conn->data)
 		pfree(conn->data);
 	buffered -= conn->capacity;

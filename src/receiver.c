@@ -177,9 +177,10 @@ handle_signals(void)
 
 /*
  * Stores and answers what has arrived.  Requests that a full batch left behind
- * form the next; each pass uses up buffered bytes, so this ends.  Who is
- * waiting while a transaction runs out of time is not made to wait for another.
- * When the process is to end, the main loop looks at the time after each pass.
+ * form the next; each pass uses up buffered bytes, so this ends, and always
+ * with no request pending.  Who is waiting while a transaction runs out of
+ * time, or when the process is to end, is refused and not made to wait for
+ * another.
  */
 static void
 serve(void)
@@ -189,12 +190,10 @@ serve(void)
 	while (wb_conns_have_work())
 	{
 		if (in_time)
-			in_time = wb_batch_store();
+			in_time = wb_batch_store() && !ShutdownRequestPending;
 		else
 			wb_batch_refuse();
 		wb_conns_answer();
-		if (ShutdownRequestPending)
-			break;
 	}
 }
 
@@ -248,7 +247,7 @@ turn_timeout_ms(void)
 {
 	int64 wake_ms = state == WB_SLOT_DRAINING ? drain_until_ms : next_tick_ms;
 	long own_ms = (long) Max(wake_ms - wb_loop_now_ms(loop), 0);
-	long conns_ms = wb_conns_have_work() ? 0 : wb_conns_timeout_ms();
+	long conns_ms = wb_conns_timeout_ms();
 
 	return conns_ms < 0 ? own_ms : Min(own_ms, conns_ms);
 }

@@ -1,0 +1,123 @@
+# A receiver that is to end while requests wait behind a full batch: they are
+# answered for what they are, whatever arrives meanwhile on their connection.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use PostgreSQL::Test::Utils;
+use Test::More;
+use WebhookBridge;
+
+my $secret = 'shared secret';
+my $bridge = WebhookBridge->start('drain', conf => 'webhook_bridge.max_batch = 1');
+my $node   = $bridge->node;
+$bridge->create_endpoint('shop', $secret);
+$bridge->sql(<<'SQL');
+CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.payload->>'kind' = 'slow' THEN
+        PERFORM pg_sleep(0.5);
+    ELSIF NEW.payload->>'kind' = 'deaf' THEN
+        BEGIN
+            PERFORM pg_sleep(60);
+        EXCEPTION WHEN query_canceled THEN
+            PERFORM pg_sleep(60);
+        END;
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER take_time BEFORE INSERT ON webhook_bridge.events FOR EACH ROW EXECUTE FUNCTION take_time();
+SQL
+
+# A request; those of one kind and padding are of one length.
+sub delivery
+{
+    my ($id, $kind, %options) = @_;
+    my $body = qq({"id":"$id","kind":"$kind","padding":"@{[ 'x' x ($options{padding} // 0) ]}"});
+    return http_request('POST', '/hooks/shop', ecomanager_headers($options{secret} // $secret, $body), $body);
+}
+
+sub receiver
+{
+    return ($bridge->workers('receiver'))[0];
+}
+
+# Waits until the trigger of a slow row sleeps.
+sub wait_for_sleep
+{
+    poll_until(
+        sub { $bridge->count("pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_type LIKE 'webhook%'") },
+        'the slow row');
+    return;
+}
+
+sub wait_for_new_receiver
+{
+    my ($old) = @_;
+    poll_until(sub { my $now = receiver(); $now && $now != $old && $bridge->is_listening }, 'a new receiver');
+    return;
+}
+
+# --- Requests behind the batch, and more on the same connection ------------------
+
+for my $round (1 .. 3)
+{
+    my $old        = receiver();
+    my $connection = $bridge->connect;
+    my @ids        = map { "r$round-$_" } 1 .. 4;
+
+    $connection->send(delivery($ids[0], 'slow') . delivery($ids[1], 'fast'));
+    wait_for_sleep();
+    kill 'TERM', $old;
+    $connection->send(delivery($ids[2], 'fast') . delivery($ids[3], 'fast'));
+    my @stored;
+    for my $id (@ids)
+    {
+        my $answer = $connection->response or last;
+        push @stored, $id if $answer->{status} == 200;
+        ok($answer->{status} == 200 || $answer->{status} == 503, "round $round: $id: 200 or 503");
+    }
+    is($stored[0], $ids[0], "round $round: what was begun is stored");
+    wait_for_new_receiver($old);
+    is( $bridge->sql("SELECT string_agg(payload->>'id', ' ' ORDER BY id) FROM webhook_bridge.events "
+              . "WHERE payload->>'id' LIKE 'r$round-%'"),
+        "@stored",
+        "round $round: the rows are those answered 200");
+}
+
+# --- The client is gone when the rest is looked at ---------------------------------------
+
+for my $round (1 .. 3)
+{
+    my $old        = receiver();
+    my $connection = $bridge->connect;
+
+    # a buffer so large that it is given back to the system when it is freed
+    $connection->send(delivery("g$round", 'slow', padding => 900_000) . delivery("f$round", 'fast', secret => 'wrong'));
+    wait_for_sleep();
+    kill 'TERM', $old;
+    $connection->finish_sending;
+    wait_for_new_receiver($old);
+    is($bridge->count("webhook_bridge.events WHERE payload->>'id' = 'g$round'"), 1, "gone $round: the first is stored");
+}
+unlike($bridge->log_text, qr/terminated by signal/, 'no process has crashed');
+
+# --- A trigger that does not want to be cancelled ------------------------------------------
+
+{
+    my $old        = receiver();
+    my $connection = $bridge->connect;
+    $connection->send(delivery('deaf', 'deaf'));
+    poll_until(sub { (receiver() // $old) != $old }, 'the end of the receiver');
+    is($bridge->count("webhook_bridge.events WHERE payload->>'id' = 'deaf'"), 0, 'deaf: nothing is stored');
+    wait_for_new_receiver($old);
+    my $again = $bridge->connect;
+    $again->send(delivery('after', 'fast'));
+    is($again->response->{status}, 200, 'deaf: a new receiver serves');
+}
+
+$bridge->stop;
+done_testing();
