@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
@@ -38,6 +39,9 @@
  * seconds in which a receiver ends.
  */
 #define TRANSACTION_TIMEOUT_MS 1000
+
+/* After this, whatever has caught the cancellation is ended with the process. */
+#define TIMEOUT_GRACE_MS 500
 
 /* Failures of one kind are logged no more often than this; providers repeat their attempts. */
 #define LOG_INTERVAL_MS 5000
@@ -80,12 +84,16 @@ static int delivery_count;
 static int delivery_capacity;
 static WbSlot *slot; /* where transactions are counted */
 static TimestampTz notify_again_at = 0;
+static TimeoutId transaction_timeout;
+static volatile sig_atomic_t timed_out;   /* how often, in the current transaction */
 static int batch_limit = MAX_BATCH_LIMIT; /* lower while transactions take too long */
 
+static void on_timeout(void);
 static TimestampTz deadline_from(TimestampTz now);
 static bool run_transaction(const char *doing, WbWork work, void *argument, TimestampTz until,
 							WbFailure *failure);
 static void log_failure(const char *doing, ErrorData *error);
+static bool may_quote(int sqlstate);
 static bool befalls_all(int sqlstate);
 static bool store_group(WbDelivery **group, int count, TimestampTz until, WbFailure *failure);
 static void judge_and_store(void *argument);
@@ -103,6 +111,22 @@ wb_batch_init(WbSlot *receiver_slot)
 										  ALLOCSET_DEFAULT_SIZES);
 	delivery_capacity = 0;
 	delivery_count = 0;
+	transaction_timeout = RegisterTimeout(USER_TIMEOUT, on_timeout);
+}
+
+/*
+ * A signal handler: cancels the transaction, and if that has not helped, as
+ * when a trigger catches it, asks for the end of the process.
+ */
+static void
+on_timeout(void)
+{
+	if (timed_out++ == 0)
+		QueryCancelPending = true;
+	else
+		ProcDiePending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
 }
 
 /*
@@ -403,7 +427,8 @@ run_transaction(const char *doing, WbWork work, void *argument, TimestampTz unti
 	pgstat_report_activity(STATE_RUNNING, doing);
 	PG_TRY();
 	{
-		enable_timeout_at(STATEMENT_TIMEOUT, until);
+		timed_out = 0;
+		enable_timeout_every(transaction_timeout, until, TIMEOUT_GRACE_MS);
 		wb_begin();
 		/* what work allocates for the answers must outlive the transaction */
 		MemoryContextSwitchTo(batch_context);
@@ -431,11 +456,25 @@ run_transaction(const char *doing, WbWork work, void *argument, TimestampTz unti
 	}
 	PG_END_TRY();
 
-	disable_timeout(STATEMENT_TIMEOUT, false);
-	QueryCancelPending = false; /* a cancellation that came too late is over */
+	disable_timeout(transaction_timeout, false);
+	/* a cancellation that came too late, perhaps while the disk was slow, is over */
+	QueryCancelPending = false;
+	if (timed_out > 0)
+		ProcDiePending = false;
 	pgstat_report_activity(STATE_IDLE, NULL);
 	MemoryContextSwitchTo(old_context);
 	return committed;
+}
+
+/* Whether messages of an error contain what was given: values, or a user's words. */
+static bool
+may_quote(int sqlstate)
+{
+	int class = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		   class == ERRCODE_TO_CATEGORY(ERRCODE_PLPGSQL_ERROR) ||
+		   class == ERRCODE_TO_CATEGORY(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION);
 }
 
 /*
@@ -457,10 +496,16 @@ log_failure(const char *doing, ErrorData *error)
 	}
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("webhook_bridge failed in %s: %s", doing, error->message),
+			 may_quote(error->sqlerrcode)
+				 ? errmsg("webhook_bridge failed in %s: error %s, whose message may quote a delivery",
+						  doing, unpack_sql_state(error->sqlerrcode))
+				 : errmsg("webhook_bridge failed in %s: %s", doing, error->message),
 			 errdetail("What could not be stored is answered 503. "
 					   "Failures not logged since the last message: " UINT64_FORMAT ".",
-					   suppressed)));
+					   suppressed),
+			 may_quote(error->sqlerrcode)
+				 ? errhint("A trigger, an index or a constraint on webhook_bridge.events raised it.")
+				 : 0));
 	*last = now;
 	suppressed = 0;
 }
