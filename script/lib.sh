@@ -163,7 +163,7 @@ leave_work_area() {
 
 # run LOG COMMAND...: runs a command, its output shown and kept in LOG.  It is
 # a process group of its own in the background, so that a signal reaches this
-# script at once and all of it can be ended; what outlives it is.
+# script at once and leave_work_area can end all of it.
 run() {
     local log=$1 status=0
     shift
@@ -174,7 +174,6 @@ run() {
     WB_JOB=$!
     set +m
     wait "$WB_JOB" || status=$?
-    kill -KILL -- "-$WB_JOB" 2>/dev/null || true
     WB_JOB=
     return "$status"
 }
@@ -200,7 +199,7 @@ install_privately() {
     lib=$("$PG_CONFIG" --pkglibdir)
     share=$("$PG_CONFIG" --sharedir)
     mkdir -p "$target$bin" "$target$lib" "$target$share"
-    cp -L "$bin"/{postgres,initdb,psql,pgbench,createdb,dropdb,createuser,dropuser} "$bin"/pg_* "$target$bin"
+    cp -L "$bin"/{postgres,initdb,psql,pgbench,createdb,dropdb,createuser,dropuser,vacuumdb} "$bin"/pg_* "$target$bin"
     cp -L "$lib"/*.so "$target$lib"
     cp -RL "$share"/. "$target$share"
     make_in_tree install DESTDIR="$target" >/dev/null
