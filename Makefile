@@ -83,7 +83,7 @@ strict: clean
 
 lint: strict
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
-	    $(foreach loop,dlist slist,-D'$(loop)_foreach_modify(i,l)=while(i.cur)') -Isrc $(sources)
+	    $(foreach loop,dlist_foreach dlist_foreach_modify slist_foreach_modify,-D'$(loop)(i,l)=while(i.cur)') -Isrc $(sources)
 
 dist:
 	git archive --format=zip --prefix=$(EXTENSION)-$(version)/ -o $(EXTENSION)-$(version).zip HEAD

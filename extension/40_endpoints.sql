@@ -339,14 +339,18 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+    expired timestamptz;
 BEGIN
-    DELETE FROM webhook_bridge.secrets s WHERE s.endpoint = endpoint AND s.label = label;
+    DELETE FROM webhook_bridge.secrets s WHERE s.endpoint = endpoint AND s.label = label
+    RETURNING s.expires_at INTO expired;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'endpoint "%" has no secret "%"', endpoint, label
             USING ERRCODE = 'undefined_object',
                   HINT = 'SELECT label FROM webhook_bridge.secrets shows those it has.';
     END IF;
-    IF NOT EXISTS (SELECT FROM webhook_bridge.secrets s
+    IF (expired IS NULL OR expired > now())
+       AND NOT EXISTS (SELECT FROM webhook_bridge.secrets s
                    WHERE s.endpoint = endpoint AND (s.expires_at IS NULL OR s.expires_at > now()))
        AND NOT EXISTS (SELECT FROM webhook_bridge.endpoints e
                        WHERE e.name = endpoint AND e.allow_unverified) THEN

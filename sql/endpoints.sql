@@ -76,6 +76,8 @@ SELECT webhook_bridge.retire_secret('shop', 'unknown');
 SELECT webhook_bridge.retire_secret('shop', 'default');
 DELETE FROM webhook_bridge.secrets WHERE endpoint = 'shop' AND label <> 'second';
 SELECT webhook_bridge.retire_secret('shop', 'second');
+SELECT webhook_bridge.add_secret('shop', 'old', label => 'expired', expires_at => '2020-01-01');
+SELECT webhook_bridge.retire_secret('shop', 'expired');
 SELECT endpoint, label, expires_at FROM webhook_bridge.secrets WHERE endpoint = 'shop';
 
 -- the ledger of duplicates follows its endpoint and ends with it

@@ -22,6 +22,7 @@ INSERT INTO webhook_bridge.providers (name, title, signature_from, signed_conten
 INSERT INTO webhook_bridge.providers (name, title, signature_from, timestamp_from) VALUES ('bad', 't', 'header:X', 'header:T');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, timestamp_from, timestamp_format) VALUES ('bad', 't', 'header:X', 'header:T', 'days');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, tolerance) VALUES ('bad', 't', 'header:X', '5 minutes');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, signed_content, timestamp_from, timestamp_format, tolerance) VALUES ('bad', 't', 'header:X', '{ts}{body}', 'header:T', 's', '-5 minutes');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) VALUES ('bad', 't', 'header:X', '{json:}');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) VALUES ('bad', 't', 'header:X', '{header:X-Topic} and }');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, source_from) VALUES ('bad', 't', 'header:X', repeat('{body}{method}', 40));

@@ -15,7 +15,6 @@
 
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-#include "utils/timestamp.h"
 
 #include "delivery.h"
 #include "guc.h"

@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -266,21 +267,22 @@ make_secrets(WbEndpoint *endpoint, HeapTuple row, TupleDesc desc)
 	for (int i = 0; i < count; i++)
 	{
 		WbSecret *secret = &endpoint->secrets[endpoint->secret_count];
-		text *value = DatumGetTextPP(secrets[i]);
+		WbSlice value = wb_secret_bytes(secrets[i]);
 		const char *problem;
 
 		secret->label = TextDatumGetCString(labels[i]);
 		secret->expires_at = DatumGetTimestampTz(expires[i]);
 		if (wb_key_init(&secret->key, &endpoint->provider->scheme,
-						wb_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)), &problem))
+						value, &problem))
 			endpoint->secret_count++;
 		else
 			ereport(WARNING,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("secret \"%s\" of endpoint \"%s\" cannot be used",
 							secret->label, endpoint->name),
-					 errdetail("%s", problem)));
-		explicit_bzero(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+					 errdetail("%s", problem),
+					 errhint("Replace it with webhook_bridge.add_secret().")));
+		explicit_bzero(unconstify(char *, value.data), value.len);
 	}
 }
 
@@ -357,6 +359,16 @@ wb_scheme_from_row(HeapTuple row, TupleDesc desc, int first_column, WbScheme *sc
 
 	if (!wb_scheme_parse(&text, scheme, &error))
 		elog(ERROR, "column %s of a provider is not usable: %s", error.column, error.problem);
+}
+
+WbSlice
+wb_secret_bytes(Datum secret)
+{
+	text *value = DatumGetTextPP(secret);
+	int length = VARSIZE_ANY_EXHDR(value);
+	char *utf8 = pg_server_to_any(VARDATA_ANY(value), length, PG_UTF8);
+
+	return wb_slice(utf8, utf8 == VARDATA_ANY(value) ? (size_t) length : strlen(utf8));
 }
 
 char *

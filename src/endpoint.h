@@ -15,7 +15,7 @@
 
 #include "signature.h"
 
-#define WB_MAX_PATH 255 /* bytes; also a CHECK of endpoints */
+#define WB_MAX_PATH 255 /* bytes; also a rule of check_endpoint() */
 
 /* What a provider's templates find in a delivery. */
 typedef enum WbField
@@ -79,6 +79,9 @@ extern void wb_endpoints_find(const WbSlice *paths, const WbEndpoint **found, in
 
 /* The URL of the receiver without a path, palloc'd. */
 extern char *wb_base_url(void);
+
+/* The bytes of a secret given as text: providers know it as UTF-8. */
+extern WbSlice wb_secret_bytes(Datum secret);
 
 /* Columns of providers that make up a scheme, for SQL queries. */
 #define WB_SCHEME_COLUMNS                                                             \

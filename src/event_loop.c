@@ -18,7 +18,6 @@
 
 #include <sys/epoll.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "miscadmin.h"
 #include "storage/ipc.h"

@@ -18,7 +18,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/json.h"
@@ -45,7 +44,7 @@ PG_FUNCTION_INFO_V1(webhook_bridge_status);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static WbSlice text_slice(Datum value);
 static void load_scheme(const char *provider, WbScheme *scheme);
-static void init_key(WbKey *key, const WbScheme *scheme, WbSlice secret, const char *provider);
+static void init_key(WbKey *key, const WbScheme *scheme, Datum secret, const char *provider);
 static void read_message(FunctionCallInfo fcinfo, int headers, int body, WbMessage *message);
 static void read_headers(Jsonb *object, WbMessage *message);
 static void read_params(Jsonb *object, WbMessage *message);
@@ -85,6 +84,12 @@ webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
 		if (!PG_ARGISNULL(i))
 			*members[i] = text_slice(PG_GETARG_DATUM(i));
 	text.tolerance_s = PG_ARGISNULL(lengthof(members)) ? -1 : PG_GETARG_INT64(lengthof(members));
+	if (!PG_ARGISNULL(lengthof(members)) && text.tolerance_s < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid signature scheme"),
+				 errdetail("Column \"tolerance\": It is negative."),
+				 errhint("Null means that the time of signing is not checked.")));
 
 	if (!wb_scheme_parse(&text, &scheme, &error))
 		ereport(ERROR,
@@ -124,7 +129,7 @@ webhook_bridge_check_secret(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 1, "secret");
 	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
 	load_scheme(provider, &scheme);
-	init_key(&key, &scheme, text_slice(PG_GETARG_DATUM(1)), provider);
+	init_key(&key, &scheme, PG_GETARG_DATUM(1), provider);
 	wb_key_clear(&key);
 	PG_RETURN_BOOL(true);
 }
@@ -166,7 +171,7 @@ webhook_bridge_verify(PG_FUNCTION_ARGS)
 	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
 	load_scheme(provider, &scheme);
 	read_message(fcinfo, 2, 3, &message);
-	init_key(&key, &scheme, text_slice(PG_GETARG_DATUM(1)), provider);
+	init_key(&key, &scheme, PG_GETARG_DATUM(1), provider);
 	verdict = wb_signature_verify(&scheme, keys, 1, &message,
 								  unix_ms(PG_GETARG_TIMESTAMPTZ(6)), NULL);
 	wb_key_clear(&key);
@@ -211,7 +216,7 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 	if (scheme.has_timestamp && scheme.timestamp_from.kind == WB_PART_HEADER)
 		add_member(&added, scheme.timestamp_from.argument, wb_slice_cstring(ts));
 
-	init_key(&key, &scheme, text_slice(PG_GETARG_DATUM(1)), provider);
+	init_key(&key, &scheme, PG_GETARG_DATUM(1), provider);
 	signed_it = wb_signature_sign(&scheme, &key, &message, wb_slice_cstring(ts), &signature, &failed_part);
 	wb_key_clear(&key);
 	if (!signed_it)
@@ -230,7 +235,7 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 										DirectFunctionCall1(jsonb_in, CStringGetDatum(added.data))));
 }
 
-/* status() → a row per receiver: see the view of its columns in the script. */
+/* status() → a row per receiver: its columns are declared in extension/70_status.sql. */
 Datum
 webhook_bridge_status(PG_FUNCTION_ARGS)
 {
@@ -327,11 +332,11 @@ load_scheme(const char *provider, WbScheme *scheme)
 }
 
 static void
-init_key(WbKey *key, const WbScheme *scheme, WbSlice secret, const char *provider)
+init_key(WbKey *key, const WbScheme *scheme, Datum secret, const char *provider)
 {
 	const char *problem;
 
-	if (!wb_key_init(key, scheme, secret, &problem))
+	if (!wb_key_init(key, scheme, wb_secret_bytes(secret), &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the secret cannot be used for provider \"%s\"", provider),

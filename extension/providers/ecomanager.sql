@@ -1,6 +1,7 @@
 -- Ecomanager.  The documentation does not say how the digest is written, hence
 -- "auto".  A GET is sent when a webhook is activated and must succeed; with
--- http_method = get deliveries are GETs as well.
+-- http_method = get deliveries are GETs as well; register with post, because
+-- the signature of a GET covers nothing but its empty body.
 INSERT INTO webhook_bridge.providers
     (name, title, builtin, encoding, signature_from, get_deliveries,
      topic_from, source_from, webhook_remote_id_from)
