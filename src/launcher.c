@@ -47,7 +47,7 @@
 #define TURN_MS 500             /* how soon a new database is noticed */
 #define START_PATIENCE_MS 10000 /* for a receiver to attach to its slot */
 #define HEALTHY_MS 10000        /* a receiver that lived longer is restarted at once */
-#define MAX_BACKOFF_MS 30000
+#define MAX_BACKOFF_MS 5000     /* providers give up after some seconds */
 
 /* What the launcher remembers of a slot, in its own memory. */
 typedef struct SlotHistory
