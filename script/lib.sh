@@ -19,8 +19,9 @@ WB_OLDEST_MAJOR=15
 for wb_variable in ${!PG@}; do
     [[ $wb_variable == PG_CONFIG ]] || unset "$wb_variable"
 done
-unset wb_variable MAKEFLAGS MFLAGS MAKELEVEL CDPATH
-export LC_ALL=C PGCLIENTENCODING=UTF8 PATH="$PATH:/usr/sbin:/sbin"
+unset wb_variable "${!LC_@}" LANGUAGE MAKEFLAGS MFLAGS MAKELEVEL CDPATH
+# PostgreSQL's test modules drop LC_ALL; their clusters shall be UTF8 as ours.
+export LC_ALL=C LANG=C.UTF-8 PGCLIENTENCODING=UTF8 PATH="$PATH:/usr/sbin:/sbin"
 
 # Set once a reader knows why the command fails.
 WB_EXPLAINED=
