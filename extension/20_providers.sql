@@ -17,6 +17,7 @@ CREATE TABLE webhook_bridge.providers (
     timestamp_from text,
     timestamp_format text,
     tolerance interval,
+    body_digest_from text,
     generates_secret boolean NOT NULL DEFAULT false,
     get_deliveries boolean NOT NULL DEFAULT false,
     topic_from text
@@ -33,6 +34,18 @@ CREATE TABLE webhook_bridge.providers (
         CONSTRAINT providers_occurred_at_from_check CHECK (webhook_bridge.check_template(occurred_at_from)),
     occurred_at_format text NOT NULL DEFAULT 's'
         CONSTRAINT providers_occurred_at_format_check CHECK (occurred_at_format IN ('s', 'ms', 'iso8601')),
+    handshake_if text
+        CONSTRAINT providers_handshake_if_check CHECK (webhook_bridge.check_template(handshake_if)),
+    handshake_equals text
+        CONSTRAINT providers_handshake_equals_check CHECK (webhook_bridge.check_template(handshake_equals)),
+    handshake_reply text
+        CONSTRAINT providers_handshake_reply_check CHECK (webhook_bridge.check_template(handshake_reply)),
+    handshake_type text NOT NULL DEFAULT 'text/plain'
+        CONSTRAINT providers_handshake_type_check CHECK (handshake_type IN ('text/plain', 'application/json')),
+    handshake_signed boolean NOT NULL DEFAULT true,
+    remarks text,
+    evidence text
+        CONSTRAINT providers_evidence_check CHECK (evidence IN ('vector', 'documentation', 'secondary', 'unchecked')),
     builtin boolean NOT NULL DEFAULT false,
     CONSTRAINT providers_scheme_check CHECK (webhook_bridge.check_scheme(
         algorithm, encoding, signature_from, list_separator, element_prefix,
@@ -62,6 +75,8 @@ COMMENT ON COLUMN webhook_bridge.providers.timestamp_format IS
 'Of timestamp_from: Unix seconds (s) or milliseconds (ms), or iso8601';
 COMMENT ON COLUMN webhook_bridge.providers.tolerance IS
 'How far the time of signing may be from now, in both directions; null: not checked';
+COMMENT ON COLUMN webhook_bridge.providers.body_digest_from IS
+'Where the SHA-256 of the body is, in hex, if the signature covers that and not the body itself: header:Name, json:path or query:name';
 COMMENT ON COLUMN webhook_bridge.providers.generates_secret IS
 'Whether create_endpoint makes a random secret when none is given';
 COMMENT ON COLUMN webhook_bridge.providers.get_deliveries IS
@@ -74,6 +89,18 @@ COMMENT ON COLUMN webhook_bridge.providers.webhook_remote_id_from IS 'Template o
 COMMENT ON COLUMN webhook_bridge.providers.error_code_from IS 'Template of events.error_code; 0 means no error';
 COMMENT ON COLUMN webhook_bridge.providers.occurred_at_from IS 'Template of events.occurred_at';
 COMMENT ON COLUMN webhook_bridge.providers.occurred_at_format IS 'Unix seconds (s) or milliseconds (ms), or iso8601';
+COMMENT ON COLUMN webhook_bridge.providers.handshake_if IS
+'Template that tells a handshake, by which a provider checks the endpoint, from a delivery: what it makes of the request equals handshake_equals. A handshake is answered and not stored; null: there is none';
+COMMENT ON COLUMN webhook_bridge.providers.handshake_equals IS 'Template of what handshake_if makes of a handshake';
+COMMENT ON COLUMN webhook_bridge.providers.handshake_reply IS
+'Template of the answer to a handshake, which may also contain {hmac:locator}';
+COMMENT ON COLUMN webhook_bridge.providers.handshake_type IS
+'Content type of the answer: text/plain, or application/json, in which values are escaped as in a JSON string';
+COMMENT ON COLUMN webhook_bridge.providers.handshake_signed IS
+'Whether a handshake is signed like a delivery and answered only if that verifies';
+COMMENT ON COLUMN webhook_bridge.providers.remarks IS 'What to know before using it: which secret, what is not signed, what is peculiar';
+COMMENT ON COLUMN webhook_bridge.providers.evidence IS
+'How sure the row is: vector (recomputed from signatures that the provider or its library made), documentation (the provider''s), secondary (others who cite it), unchecked (general knowledge: try it before relying on it)';
 COMMENT ON COLUMN webhook_bridge.providers.builtin IS 'Whether the row came with the extension';
 
 CREATE TRIGGER invalidate
