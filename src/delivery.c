@@ -4,7 +4,7 @@
  *	  One delivery: what arrived, what was decided, what will be stored.
  *
  * Decides in the order that keeps strangers away from the tables: method, size,
- * signature; then reads topic, id, source and time by the provider's templates.
+ * signature; answers handshakes, which are not stored; then reads topic, id, source and time by the provider's templates.
  * Touches no table itself.
  *
  * Texts are allocated in the current memory context, which is the batch's.
@@ -25,6 +25,7 @@
 #define MASKED_TOKEN "***"
 
 static bool carries_delivery(const WbDelivery *delivery, WbMessage *message);
+static bool answer_handshake(WbDelivery *delivery, const WbMessage *message);
 static bool verify(WbDelivery *delivery, WbMessage *message, TimestampTz now);
 static void extract(WbDelivery *delivery, WbMessage *message);
 static bool storable_text(const char *text, size_t len);
@@ -62,6 +63,8 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	message.params = endpoint->params;
 	message.param_count = endpoint->param_count;
 
+	if (!endpoint->provider->handshake.is_signed && answer_handshake(delivery, &message))
+		return;
 	if ((is_get && !(endpoint->provider->get_deliveries && carries_delivery(delivery, &message))) ||
 		wb_slice_equal(delivery->method, wb_slice_cstring("HEAD")))
 	{
@@ -84,8 +87,28 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 		delivery->answer = WB_ANSWER_UNAUTHORIZED;
 		return;
 	}
+	if (delivery->verified && endpoint->provider->handshake.is_signed &&
+		answer_handshake(delivery, &message))
+		return;
+	message.secret = wb_slice(NULL, 0); /* nothing that is stored may contain it */
 	extract(delivery, &message);
 	delivery->answer = WB_ANSWER_STORED;
+}
+
+/* Answers a handshake if the request is one. */
+static bool
+answer_handshake(WbDelivery *delivery, const WbMessage *message)
+{
+	const WbHandshake *handshake = &delivery->endpoint->provider->handshake;
+	char bytes[WB_MAX_REPLY];
+	WbTextBuffer reply = {bytes, 0, sizeof(bytes)};
+
+	if (!wb_handshake_answer(handshake, message, &reply))
+		return false;
+	delivery->answer = WB_ANSWER_HANDSHAKE;
+	delivery->form.content_type = handshake->is_json ? "application/json" : "text/plain; charset=utf-8";
+	delivery->form.content = wb_slice(pnstrdup(reply.data, reply.len), reply.len);
+	return true;
 }
 
 /* Whether a GET has what deliveries of its provider have: signature and topic. */
@@ -132,7 +155,11 @@ verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 								  &matched);
 	delivery->verified = (verdict == WB_VERIFIED);
 	if (delivery->verified)
+	{
 		delivery->secret_label = labels[matched];
+		/* a signed handshake may ask for a digest made with it */
+		message->secret = wb_slice((const char *) keys[matched]->bytes, keys[matched]->len);
+	}
 	else
 		ereport(DEBUG1,
 				(errmsg_internal("delivery to endpoint \"%s\" is not verified: %s",

@@ -13,6 +13,7 @@
 #include "datatype/timestamp.h"
 #include "utils/palloc.h"
 
+#include "handshake.h"
 #include "signature.h"
 
 #define WB_MAX_PATH 255 /* bytes; also a rule of check_endpoint() */
@@ -37,6 +38,7 @@ typedef struct WbProvider
 	bool has_field[WB_FIELDS];
 	WbTemplate field[WB_FIELDS];
 	WbTimeFormat occurred_at_format;
+	WbHandshake handshake;
 } WbProvider;
 
 typedef enum WbNotify

@@ -32,6 +32,7 @@
 PG_FUNCTION_INFO_V1(webhook_bridge_base_url);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_scheme);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_template);
+PG_FUNCTION_INFO_V1(webhook_bridge_check_handshake);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_secret);
 PG_FUNCTION_INFO_V1(webhook_bridge_invalidate);
 PG_FUNCTION_INFO_V1(webhook_bridge_verify);
@@ -114,6 +115,36 @@ webhook_bridge_check_template(PG_FUNCTION_ARGS)
 				 errmsg("invalid template \"%s\"", TextDatumGetCString(PG_GETARG_DATUM(0))),
 				 errdetail("At byte %d: %s", (int) error.at + 1, error.problem),
 				 errhint("A template is text with placeholders such as {header:X-Topic} or {json:data.id}.")));
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * check_handshake(handshake_if, equals, reply, signed) → true, or an
+ * error that says which column is wrong.  The CHECK of providers.
+ */
+Datum
+webhook_bridge_check_handshake(PG_FUNCTION_ARGS)
+{
+	WbHandshakeText text = {0};
+	WbHandshake handshake;
+	WbHandshakeError error;
+
+	text.has_condition = !PG_ARGISNULL(0);
+	text.has_equals = !PG_ARGISNULL(1);
+	text.has_reply = !PG_ARGISNULL(2);
+	if (text.has_condition)
+		text.condition = text_slice(PG_GETARG_DATUM(0));
+	if (text.has_equals)
+		text.equals = text_slice(PG_GETARG_DATUM(1));
+	if (text.has_reply)
+		text.reply = text_slice(PG_GETARG_DATUM(2));
+	text.is_signed = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	if (!wb_handshake_parse(&text, &handshake, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid handshake"),
+				 errdetail("Column \"%s\": %s", error.column, error.problem),
+				 errhint("The rows \"slack\" and \"dropbox\" of webhook_bridge.providers are examples.")));
 	PG_RETURN_BOOL(true);
 }
 
