@@ -684,6 +684,15 @@ wb_template_eval(const WbTemplate *template, const WbMessage *message,
 	return true;
 }
 
+const char *
+wb_part_name(WbPartKind kind)
+{
+	for (size_t i = 0; i < sizeof(placeholders) / sizeof(placeholders[0]); i++)
+		if (placeholders[i].kind == kind)
+			return placeholders[i].name;
+	return "";
+}
+
 int
 wb_locator_count(const WbTemplatePart *locator, const WbMessage *message)
 {

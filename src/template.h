@@ -122,6 +122,9 @@ extern bool wb_template_eval(const WbTemplate *template, const WbMessage *messag
 extern bool wb_part_eval(const WbTemplatePart *part, const WbMessage *message,
 						 WbSink sink, void *arg);
 
+/* The name of a placeholder as templates spell it, such as "json"; empty for literal text. */
+extern const char *wb_part_name(WbPartKind kind);
+
 /*
  * How often the header, parameter, member or element that a locator names
  * occurs with different values: 0, 1 or 2 (2 stands for "several").
