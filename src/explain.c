@@ -32,7 +32,7 @@
 PG_FUNCTION_INFO_V1(webhook_bridge_inspect_signature);
 
 /* The columns of inspect_signature(). */
-enum Result
+enum ResultColumn
 {
 	RESULT_VERDICT,
 	RESULT_MATCHED,
@@ -85,7 +85,7 @@ webhook_bridge_inspect_signature(PG_FUNCTION_ARGS)
 
 	read_message(request, &message);
 	if (!read_scheme(DatumGetHeapTupleHeader(kind), &scheme, &problem) ||
-		!wb_key_init(&key, &scheme, wb_secret_bytes(PG_GETARG_DATUM(1)), WB_KEY_VERIFY, &problem))
+		!wb_key_init(&key, &scheme, WB_KEY_VERIFY, wb_secret_bytes(PG_GETARG_DATUM(1)), &problem))
 		put_text(values, nulls, RESULT_PROBLEM, problem, strlen(problem));
 	else
 	{
@@ -93,11 +93,13 @@ webhook_bridge_inspect_signature(PG_FUNCTION_ARGS)
 		{
 			inspect(&scheme, &key, &message, at, values, nulls);
 		}
-		PG_FINALLY();
+		PG_CATCH();
 		{
 			wb_key_clear(&key);
+			PG_RE_THROW();
 		}
 		PG_END_TRY();
+		wb_key_clear(&key);
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

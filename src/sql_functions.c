@@ -39,13 +39,10 @@ PG_FUNCTION_INFO_V1(webhook_bridge_verify);
 PG_FUNCTION_INFO_V1(webhook_bridge_sign);
 PG_FUNCTION_INFO_V1(webhook_bridge_status);
 
-/* Bytes of the longest signature text that sign() makes. */
-#define MAX_SIGNATURE (2 * WB_MAX_TOKEN)
-
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static WbSlice text_slice(Datum value);
 static void load_scheme(const char *provider, WbScheme *scheme);
-static void init_key(WbKey *key, const WbScheme *scheme, Datum secret, const char *provider);
+static void init_key(WbKey *key, const WbScheme *scheme, WbKeyUse use, Datum secret, const char *provider);
 static void read_message(FunctionCallInfo fcinfo, int headers, int body, WbMessage *message);
 static void read_headers(Jsonb *object, WbMessage *message);
 static void read_params(Jsonb *object, WbMessage *message);
@@ -77,7 +74,7 @@ webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
 	WbSlice *const members[] = {
 		&text.algorithm, &text.encoding, &text.signature_from, &text.list_separator,
 		&text.element_prefix, &text.signed_content, &text.secret_encoding,
-		&text.timestamp_from, &text.timestamp_format};
+		&text.timestamp_from, &text.timestamp_format, &text.body_digest_from};
 	WbScheme scheme;
 	WbSchemeError error;
 
@@ -160,7 +157,7 @@ webhook_bridge_check_secret(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 1, "secret");
 	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
 	load_scheme(provider, &scheme);
-	init_key(&key, &scheme, PG_GETARG_DATUM(1), provider);
+	init_key(&key, &scheme, WB_KEY_VERIFY, PG_GETARG_DATUM(1), provider);
 	wb_key_clear(&key);
 	PG_RETURN_BOOL(true);
 }
@@ -202,7 +199,7 @@ webhook_bridge_verify(PG_FUNCTION_ARGS)
 	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
 	load_scheme(provider, &scheme);
 	read_message(fcinfo, 2, 3, &message);
-	init_key(&key, &scheme, PG_GETARG_DATUM(1), provider);
+	init_key(&key, &scheme, WB_KEY_VERIFY, PG_GETARG_DATUM(1), provider);
 	verdict = wb_signature_verify(&scheme, keys, 1, &message,
 								  unix_ms(PG_GETARG_TIMESTAMPTZ(6)), NULL);
 	wb_key_clear(&key);
@@ -221,7 +218,7 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 	WbScheme scheme;
 	WbMessage message = {0};
 	WbKey key = {0};
-	char bytes[MAX_SIGNATURE];
+	char bytes[WB_MAX_SIGNATURE_TEXT];
 	WbTextBuffer signature = {bytes, 0, sizeof(bytes)};
 	int failed_part;
 	bool signed_it;
@@ -247,7 +244,7 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 	if (scheme.has_timestamp && scheme.timestamp_from.kind == WB_PART_HEADER)
 		add_member(&added, scheme.timestamp_from.argument, wb_slice_cstring(ts));
 
-	init_key(&key, &scheme, PG_GETARG_DATUM(1), provider);
+	init_key(&key, &scheme, WB_KEY_SIGN, PG_GETARG_DATUM(1), provider);
 	signed_it = wb_signature_sign(&scheme, &key, &message, wb_slice_cstring(ts), &signature, &failed_part);
 	wb_key_clear(&key);
 	if (!signed_it)
@@ -363,11 +360,11 @@ load_scheme(const char *provider, WbScheme *scheme)
 }
 
 static void
-init_key(WbKey *key, const WbScheme *scheme, Datum secret, const char *provider)
+init_key(WbKey *key, const WbScheme *scheme, WbKeyUse use, Datum secret, const char *provider)
 {
 	const char *problem;
 
-	if (!wb_key_init(key, scheme, wb_secret_bytes(secret), &problem))
+	if (!wb_key_init(key, scheme, use, wb_secret_bytes(secret), &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the secret cannot be used for provider \"%s\"", provider),
