@@ -273,15 +273,16 @@ put_event(Tuplestorestate *rows, WbDelivery *delivery, TimestampTz now)
 	values[c] = TimestampTzGetDatum(delivery->occurred_at);
 	nulls[c++] = delivery->field[WB_FIELD_OCCURRED_AT] == NULL;
 	values[c++] = wb_feed_bytes(delivery->method);
-	values[c] = wb_feed_text(wb_delivery_query(delivery), &nulls[c]);
+	values[c] = wb_feed_text(wb_delivery_query(delivery, true), &nulls[c]);
 	c++;
-	values[c++] = CStringGetTextDatum(wb_delivery_headers_json(delivery));
+	values[c++] = CStringGetTextDatum(wb_delivery_headers_json(delivery, true));
 	/* json and bytea are both the bytes behind a length */
 	values[c] = wb_feed_bytes(delivery->body);
 	nulls[c++] = !is_json;
 	values[c] = values[c - 1];
 	nulls[c++] = is_json;
-	values[c++] = delivery->remote_addr;
+	values[c] = delivery->remote_addr;
+	nulls[c++] = delivery->remote_addr == (Datum) 0;
 	values[c] = wb_feed_text(delivery->secret_label, &nulls[c]);
 	c++;
 	values[c++] = BoolGetDatum(delivery->verified);
