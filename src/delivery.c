@@ -24,6 +24,7 @@
 /* What is stored where a token stood, which is the secret itself. */
 #define MASKED_TOKEN "***"
 
+static void refuse(WbDelivery *delivery, WbAnswer answer, const char *reason);
 static bool carries_delivery(const WbDelivery *delivery, WbMessage *message);
 static bool answer_handshake(WbDelivery *delivery, const WbMessage *message);
 static bool verify(WbDelivery *delivery, WbMessage *message, TimestampTz now);
@@ -43,7 +44,11 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	bool is_get = wb_slice_equal(delivery->method, wb_slice_cstring("GET"));
 	int limit;
 
+	if (delivery->arrived_at == 0)
+		delivery->arrived_at = now;
 	delivery->endpoint = endpoint;
+	delivery->refusal = NULL;
+	delivery->refused_by = NULL;
 	delivery->verified = false;
 	delivery->secret_label = NULL;
 	memset(delivery->field, 0, sizeof(delivery->field));
@@ -79,12 +84,12 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	limit = endpoint->max_body_size > 0 ? endpoint->max_body_size : wb_max_body_size;
 	if (delivery->body.len > (size_t) limit)
 	{
-		delivery->answer = WB_ANSWER_BODY_TOO_LARGE;
+		refuse(delivery, WB_ANSWER_BODY_TOO_LARGE, "body too large");
 		return;
 	}
 	if (!verify(delivery, &message, now) && !endpoint->allow_unverified)
 	{
-		delivery->answer = WB_ANSWER_UNAUTHORIZED;
+		refuse(delivery, WB_ANSWER_UNAUTHORIZED, wb_verdict_text(delivery->verdict));
 		return;
 	}
 	if (delivery->verified && endpoint->provider->handshake.is_signed &&
@@ -111,6 +116,19 @@ answer_handshake(WbDelivery *delivery, const WbMessage *message)
 	return true;
 }
 
+/*
+ * The endpoint refuses a delivery.  The reason is for those who run it, not for
+ * the client; its name is copied, because what rejection.c keeps is written when
+ * the endpoint may be gone from the cache.
+ */
+static void
+refuse(WbDelivery *delivery, WbAnswer answer, const char *reason)
+{
+	delivery->answer = answer;
+	delivery->refusal = reason;
+	delivery->refused_by = pstrdup(delivery->endpoint->name);
+}
+
 /* Whether a GET has what deliveries of its provider have: signature and topic. */
 static bool
 carries_delivery(const WbDelivery *delivery, WbMessage *message)
@@ -126,7 +144,10 @@ carries_delivery(const WbDelivery *delivery, WbMessage *message)
 		   topic.len > 0;
 }
 
-/* Checks the signature against the secrets that have not expired. */
+/*
+ * Checks the signature against the secrets that have not expired now, and the
+ * time of signing against that of arrival.
+ */
 static bool
 verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 {
@@ -135,7 +156,6 @@ verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 	const char **labels = palloc(sizeof(char *) * Max(endpoint->secret_count, 1));
 	int key_count = 0;
 	int matched;
-	WbVerdict verdict;
 
 	for (int i = 0; i < endpoint->secret_count; i++)
 	{
@@ -149,11 +169,11 @@ verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 	}
 
 	/* PostgreSQL's clock counts microseconds since 2000-01-01 */
-	verdict = wb_signature_verify(&endpoint->provider->scheme, keys, key_count, message,
-								  (now / 1000) +
-									  (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000,
-								  &matched);
-	delivery->verified = (verdict == WB_VERIFIED);
+	delivery->verdict = wb_signature_verify(&endpoint->provider->scheme, keys, key_count, message,
+											(delivery->arrived_at / 1000) +
+												(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000,
+											&matched);
+	delivery->verified = (delivery->verdict == WB_VERIFIED);
 	if (delivery->verified)
 	{
 		delivery->secret_label = labels[matched];
@@ -163,7 +183,7 @@ verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 	else
 		ereport(DEBUG1,
 				(errmsg_internal("delivery to endpoint \"%s\" is not verified: %s",
-								 endpoint->name, wb_verdict_text(verdict))));
+								 endpoint->name, wb_verdict_text(delivery->verdict))));
 	pfree(keys);
 	pfree(labels);
 	return delivery->verified;
@@ -237,10 +257,11 @@ wb_delivery_body_is_json(const WbDelivery *delivery)
 
 /*
  * The headers as a JSON object in order of arrival, with their spelling and
- * repetitions.  Pure ASCII, hence right in every encoding.
+ * repetitions.  Pure ASCII, hence right in every encoding.  "mask" hides the
+ * endpoint's secret where one stands.
  */
 char *
-wb_delivery_headers_json(const WbDelivery *delivery)
+wb_delivery_headers_json(const WbDelivery *delivery, bool mask)
 {
 	StringInfoData out;
 
@@ -254,7 +275,7 @@ wb_delivery_headers_json(const WbDelivery *delivery)
 			appendStringInfoChar(&out, ',');
 		append_json_string(&out, header->name);
 		appendStringInfoChar(&out, ':');
-		append_json_string(&out, is_token(delivery, WB_PART_HEADER, header->name)
+		append_json_string(&out, mask && is_token(delivery, WB_PART_HEADER, header->name)
 									 ? wb_slice_cstring(MASKED_TOKEN)
 									 : header->value);
 	}
@@ -264,7 +285,7 @@ wb_delivery_headers_json(const WbDelivery *delivery)
 
 /* The query as received, NULL if empty.  The parser admits only ASCII. */
 char *
-wb_delivery_query(const WbDelivery *delivery)
+wb_delivery_query(const WbDelivery *delivery, bool mask)
 {
 	StringInfoData out;
 	WbSlice rest = delivery->query;
@@ -272,6 +293,8 @@ wb_delivery_query(const WbDelivery *delivery)
 
 	if (rest.len == 0)
 		return NULL;
+	if (!mask)
+		return pnstrdup(rest.data, rest.len);
 
 	initStringInfo(&out);
 	while (wb_slice_next(&rest, '&', &field))

@@ -144,6 +144,14 @@ find_cached(WbSlice path)
 	return hash_search(endpoints_by_path, key, HASH_FIND, NULL);
 }
 
+void
+wb_endpoints_forget(void)
+{
+	cache_generation = 0; /* the next search starts with an empty cache */
+	if (cache_context != NULL)
+		MemoryContextReset(cache_context);
+}
+
 /* Starts with an empty cache.  The old one's keys are wiped by forget_keys(). */
 static void
 reset_cache(void)

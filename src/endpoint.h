@@ -79,6 +79,12 @@ typedef struct WbEndpoint
  */
 extern void wb_endpoints_find(const WbSlice *paths, const WbEndpoint **found, int count);
 
+/*
+ * Throws everything cached away and wipes the keys; endpoints that were found
+ * are no longer valid.
+ */
+extern void wb_endpoints_forget(void);
+
 /* The URL of the receiver without a path, palloc'd. */
 extern char *wb_base_url(void);
 
