@@ -16,6 +16,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
+#include "datum.h"
 #include "delivery.h"
 #include "guc.h"
 #include "json_scan.h"
@@ -168,10 +169,8 @@ verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 		}
 	}
 
-	/* PostgreSQL's clock counts microseconds since 2000-01-01 */
 	delivery->verdict = wb_signature_verify(&endpoint->provider->scheme, keys, key_count, message,
-											(delivery->arrived_at / 1000) +
-												(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000,
+											wb_unix_ms(delivery->arrived_at),
 											&matched);
 	delivery->verified = (delivery->verdict == WB_VERIFIED);
 	if (delivery->verified)
@@ -220,8 +219,7 @@ extract(WbDelivery *delivery, WbMessage *message)
 
 		if (wb_time_parse(wb_slice_cstring(delivery->field[WB_FIELD_OCCURRED_AT]),
 						  provider->occurred_at_format, &unix_us))
-			delivery->occurred_at = unix_us -
-									(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+			delivery->occurred_at = wb_timestamp_from_unix_us(unix_us);
 		else
 			delivery->field[WB_FIELD_OCCURRED_AT] = NULL;
 	}
