@@ -132,6 +132,23 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.rewritten_json(text) IS
 'Private: the usual ways to write the same JSON, one of which a parser and writer may have replaced';
 
+CREATE FUNCTION webhook_bridge.is_jsonb(body bytea)
+RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written text;
+BEGIN
+    written := convert_from(body, 'UTF8');
+    RETURN written LIKE '%: %' AND written = written::jsonb::text;
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.is_jsonb(bytea) IS
+'Private: whether a body is exactly what jsonb makes of it';
+
 CREATE FUNCTION webhook_bridge.changed_bodies(body bytea)
 RETURNS TABLE (change text, changed bytea)
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -384,7 +401,11 @@ BEGIN
         WHEN seen.verdict = 'signature malformed' THEN
             'What is there has not the length or the digits of a signature: it was cut, or is of another kind.'
         WHEN seen.verdict = 'signed content incomplete' THEN
-            format('%s has no value in this request, so that what was signed cannot be known.', coalesce(seen.missing, kind.timestamp_from))
+            format('%s has no value in this request, so that what was signed cannot be known.',
+                coalesce(nullif(seen.missing, '{ts}'), kind.timestamp_from))
+        WHEN kind.algorithm = 'token' THEN 'It is another token.'
+        WHEN webhook_bridge.is_jsonb(request.body) THEN
+            'The body is as jsonb writes it, which may have changed its white space and the order of its members: the signature needs the bytes as they were received.'
         ELSE 'None of the usual causes fits: most likely the sender signs with another secret, or the body is not the one that was signed.'
     END;
 END
@@ -394,27 +415,27 @@ COMMENT ON FUNCTION webhook_bridge.find_cause(webhook_bridge.signed_request, tex
 
 CREATE FUNCTION webhook_bridge.explain_request(
     request webhook_bridge.signed_request, labels text[], secrets text[], endpoint text,
-    OUT step text, OUT looked_for text, OUT found text, OUT ok boolean)
+    OUT step text, OUT expected text, OUT actual text, OUT ok boolean)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     kind constant webhook_bridge.providers := request.kind;
-    is_token constant boolean := request.kind.algorithm = 'token';
+    is_token constant boolean := kind.algorithm = 'token';
     best integer;
     seen record;
     compared record;
 BEGIN
     step := 'scheme';
-    looked_for := format('provider "%s"', kind.name);
-    found := concat_ws(', ', kind.algorithm, CASE WHEN kind.algorithm NOT IN ('none', 'token') THEN kind.encoding END);
+    expected := format('provider "%s"', kind.name);
+    actual := concat_ws(', ', kind.algorithm, CASE WHEN kind.algorithm NOT IN ('none', 'token') THEN kind.encoding END);
     ok := true;
     RETURN NEXT;
     IF kind.algorithm = 'none' OR cardinality(secrets) = 0 THEN
         step := 'verdict';
-        looked_for := NULL;
-        found := CASE WHEN kind.algorithm = 'none' THEN 'nothing is signed' ELSE 'no secret to verify with' END;
+        expected := NULL;
+        actual := CASE WHEN kind.algorithm = 'none' THEN 'nothing is signed' ELSE 'no secret to verify with' END;
         ok := false;
         RETURN NEXT;
         RETURN;
@@ -427,8 +448,8 @@ BEGIN
 
     IF seen.verdict IS NOT NULL THEN
         step := 'signature';
-        looked_for := kind.signature_from;
-        found := CASE WHEN seen.verdict = 'several different signatures' THEN 'several different ones'
+        expected := kind.signature_from;
+        actual := CASE WHEN seen.verdict = 'several different signatures' THEN 'several different ones'
                       WHEN seen.signature IS NULL THEN 'nothing'
                       WHEN is_token THEN format('%s bytes', octet_length(seen.signature))
                       ELSE webhook_bridge.readable(seen.signature) END;
@@ -436,24 +457,24 @@ BEGIN
         RETURN NEXT;
         IF seen.signature IS NOT NULL AND NOT is_token THEN
             step := 'elements';
-            looked_for := concat_ws(', ', kind.encoding || ' of the right length',
+            expected := concat_ws(', ', kind.encoding || ' of the right length',
                 CASE WHEN kind.list_separator <> '' THEN format('separated by "%s"', kind.list_separator) END,
                 CASE WHEN kind.element_prefix <> '' THEN format('beginning with "%s"', kind.element_prefix) END);
-            found := format('%s of %s', seen.candidates, seen.elements);
+            actual := format('%s of %s', seen.candidates, seen.elements);
             ok := seen.candidates > 0;
             RETURN NEXT;
         END IF;
         IF kind.timestamp_from IS NOT NULL THEN
             step := 'timestamp';
-            looked_for := format('%s, %s', kind.timestamp_from, kind.timestamp_format);
-            found := coalesce(webhook_bridge.readable(seen.ts) || coalesce(', which is ' || seen.signed_at, ''), 'nothing');
+            expected := format('%s, %s', kind.timestamp_from, kind.timestamp_format);
+            actual := coalesce(webhook_bridge.readable(seen.ts) || coalesce(', which is ' || seen.signed_at, ''), 'nothing');
             ok := seen.signed_at IS NOT NULL;
             RETURN NEXT;
         END IF;
         IF NOT is_token THEN
             step := 'signed content';
-            looked_for := kind.signed_content;
-            found := coalesce('no value for ' || seen.missing, webhook_bridge.readable(seen.content), 'nothing');
+            expected := kind.signed_content;
+            actual := coalesce('no value for ' || seen.missing, webhook_bridge.readable(seen.content), 'nothing');
             ok := seen.content IS NOT NULL;
             RETURN NEXT;
         END IF;
@@ -462,9 +483,9 @@ BEGIN
     FOR i IN 1 .. cardinality(secrets) LOOP
         SELECT c.* INTO compared FROM webhook_bridge.inspect_signature(request, secrets[i]) AS c;
         step := concat_ws(' ', 'secret', quote_ident(labels[i]));
-        looked_for := CASE WHEN is_token THEN 'the secret itself'
+        expected := CASE WHEN is_token THEN 'the secret itself'
                            ELSE coalesce(compared.expected, 'a signature that the public key confirms') END;
-        found := CASE WHEN compared.problem IS NOT NULL THEN compared.problem
+        actual := CASE WHEN compared.problem IS NOT NULL THEN compared.problem
                       WHEN is_token THEN CASE WHEN compared.matched THEN 'the same' ELSE 'another' END
                       ELSE coalesce(webhook_bridge.readable(compared.signature), 'nothing') END;
         ok := compared.matched;
@@ -473,29 +494,29 @@ BEGIN
 
     IF kind.body_digest_from IS NOT NULL THEN
         step := 'body digest';
-        looked_for := kind.body_digest_from;
-        found := encode(sha256(request.body), 'hex');
+        expected := kind.body_digest_from;
+        actual := encode(sha256(request.body), 'hex');
         ok := seen.matched AND seen.verdict <> 'body does not match its digest';
         RETURN NEXT;
     END IF;
     IF kind.tolerance IS NOT NULL AND seen.signed_at IS NOT NULL THEN
         step := 'window';
-        looked_for := format('within %s of %s', kind.tolerance, request.at);
-        found := CASE WHEN seen.signed_at <= request.at THEN format('%s earlier', request.at - seen.signed_at)
+        expected := format('within %s of %s', kind.tolerance, request.at);
+        actual := CASE WHEN seen.signed_at <= request.at THEN format('%s earlier', request.at - seen.signed_at)
                       ELSE format('%s later', seen.signed_at - request.at) END;
         ok := greatest(request.at - seen.signed_at, seen.signed_at - request.at) <= kind.tolerance;
         RETURN NEXT;
     END IF;
 
     step := 'verdict';
-    looked_for := NULL;
-    found := coalesce(seen.verdict, 'no secret to verify with');
-    ok := found = 'signature verified';
+    expected := NULL;
+    actual := coalesce(seen.verdict, 'no secret to verify with');
+    ok := actual = 'signature verified';
     RETURN NEXT;
     IF NOT ok THEN
         step := 'diagnosis';
         ok := NULL;
-        FOR found IN
+        FOR actual IN
             SELECT DISTINCT webhook_bridge.find_cause(request, s, endpoint)
             FROM unnest(CASE WHEN seen.matched THEN secrets[best:best] ELSE secrets END) AS s
             ORDER BY 1 DESC
@@ -518,8 +539,8 @@ CREATE FUNCTION webhook_bridge.explain_signature(
     at timestamptz DEFAULT now(),
     params jsonb DEFAULT '{}',
     OUT step text,
-    OUT looked_for text,
-    OUT found text,
+    OUT expected text,
+    OUT actual text,
     OUT ok boolean)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -566,7 +587,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.explain_signature(text, text, jsonb, bytea, text, text, timestamptz, jsonb) IS
-'Why verify() says what it says: a row per step with what was looked for and what was found, and what is probably wrong. Never shows the secret';
+'Why verify() says what it says: a row per step with what was expected and what was there, and what is probably wrong. Never shows the secret';
 
 CREATE FUNCTION webhook_bridge.explain_signature(
     provider text,
@@ -578,8 +599,8 @@ CREATE FUNCTION webhook_bridge.explain_signature(
     at timestamptz DEFAULT now(),
     params jsonb DEFAULT '{}',
     OUT step text,
-    OUT looked_for text,
-    OUT found text,
+    OUT expected text,
+    OUT actual text,
     OUT ok boolean)
 RETURNS SETOF record
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -592,8 +613,8 @@ COMMENT ON FUNCTION webhook_bridge.explain_signature(text, text, jsonb, text, te
 CREATE FUNCTION webhook_bridge.explain_rejection(
     id bigint,
     OUT step text,
-    OUT looked_for text,
-    OUT found text,
+    OUT expected text,
+    OUT actual text,
     OUT ok boolean)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
@@ -638,13 +659,13 @@ BEGIN
     request.at := refused.rejected_at;
 
     step := 'rejection';
-    looked_for := format('endpoint "%s"', refused.endpoint);
-    found := refused.reason;
+    expected := format('endpoint "%s"', refused.endpoint);
+    actual := refused.reason;
     RETURN NEXT;
     IF octet_length(refused.body) < refused.body_size THEN
         step := 'body';
-        looked_for := format('all of its %s bytes', refused.body_size);
-        found := format('its first %s; a signature over it cannot be checked again', octet_length(refused.body));
+        expected := format('all of its %s bytes', refused.body_size);
+        actual := format('its first %s; a signature over it cannot be checked again', octet_length(refused.body));
         ok := false;
         RETURN NEXT;
     END IF;
