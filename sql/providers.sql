@@ -59,7 +59,9 @@ INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) V
 INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) VALUES ('bad', 't', 'header:X', '{header:X-Topic} and }');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, source_from) VALUES ('bad', 't', 'header:X', repeat('{body}{method}', 40));
 INSERT INTO webhook_bridge.providers (name, title, signature_from, algorithm, signed_content) VALUES ('bad', 't', 'header:X', 'sha256', '{body}');
-INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if) VALUES ('bad', 't', 'header:X', '{json:}');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if) VALUES ('bad', 't', 'header:X', '{json:type}');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if, handshake_equals, handshake_reply) VALUES ('bad', 't', 'header:X', '{json:type}', 'ping', '{secret}');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if, handshake_equals, handshake_reply, handshake_signed) VALUES ('bad', 't', 'header:X', '{json:type}', 'ping', '{hmac:json:token}', false);
 INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_type) VALUES ('bad', 't', 'header:X', 'text/html');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, evidence) VALUES ('bad', 't', 'header:X', 'hearsay');
 UPDATE webhook_bridge.providers SET signed_content = '{nonsense}' WHERE name = 'github';

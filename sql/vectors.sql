@@ -53,6 +53,8 @@ INSERT INTO signed VALUES
     ('zoho_payments', 'key',
      '{"X-Zoho-Webhook-Signature": "t=1734340423138,v=a4d3d526f2b2cfa9f61ec950bf5269fdb93b28f73b532ab89b134dcbfe211cb8"}',
      '{"id":820982911946154508,"email":"jon@example.com"}'),
+    ('meta', 'key', '{"X-Hub-Signature-256": "sha256=0f176d99b60a3f647e489df590f0f595d233d3328ef4e9b06c0c5f685391c92f"}',
+     '{"id":820982911946154508,"email":"jon@example.com"}'),
     ('basic_auth', 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==', '{"Authorization": "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}', '{}'),
     ('microsoft_graph', 'secretClientState', '{}',
      '{"value":[{"subscriptionId":"1","changeType":"created","clientState":"secretClientState"}]}');
@@ -66,7 +68,7 @@ INSERT INTO signed (provider, secret, headers, body, url) VALUES
      'Digits=1234&To=%2B18005551212&From=%2B14158675309&Caller=%2B14158675309&CallSid=CA1234567890ABCDE',
      'https://mycompany.com/myapp.php?foo=1&bar=2');
 SELECT provider, webhook_bridge.verify(provider, secret, headers, body, url => url) AS verified,
-       webhook_bridge.verify(provider, secret || '0', headers, body, url => url) AS with_other_secret
+       webhook_bridge.verify(provider, secret || '01', headers, body, url => url) AS with_other_secret
 FROM signed ORDER BY provider COLLATE "C";
 
 -- providers of which nothing was verified above: these sign as others do

@@ -12,7 +12,7 @@ VALUES
      '{header:PAYPAL-TRANSMISSION-ID}|{ts}|{param:webhook_id}|{body_crc32}', 'pem',
      'header:PAYPAL-TRANSMISSION-TIME', 'iso8601', '5 minutes',
      '{json:event_type}', '{json:id}', '{json:create_time}', 'iso8601',
-     'The secret is the public key of the certificate behind PAYPAL-CERT-URL, PEM; PayPal changes it, '
+     'The secret is the certificate behind PAYPAL-CERT-URL or its public key, PEM; PayPal changes it, '
      'then add the new one. Give the webhook''s id as params => ''{"webhook_id": "..."}''. Of the body only '
      'a CRC-32 is signed: read the object again before trusting it. The 5 minutes are assumed.',
      'secondary');
