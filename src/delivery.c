@@ -108,12 +108,16 @@ answer_handshake(WbDelivery *delivery, const WbMessage *message)
 	const WbHandshake *handshake = &delivery->endpoint->provider->handshake;
 	char bytes[WB_MAX_REPLY];
 	WbTextBuffer reply = {bytes, 0, sizeof(bytes)};
+	char *content;
 
 	if (!wb_handshake_answer(handshake, message, &reply))
 		return false;
 	delivery->answer = WB_ANSWER_HANDSHAKE;
 	delivery->form.content_type = handshake->is_json ? "application/json" : "text/plain; charset=utf-8";
-	delivery->form.content = wb_slice(pnstrdup(reply.data, reply.len), reply.len);
+	/* not pnstrdup(), which stops at a zero byte: the answer would go on with other memory */
+	content = palloc(reply.len + 1);
+	memcpy(content, reply.data, reply.len);
+	delivery->form.content = wb_slice(content, reply.len);
 	return true;
 }
 
