@@ -6,6 +6,7 @@
 //
 //   port         where the receiver listens, on 127.0.0.1
 //   path, secret of an endpoint of provider ecomanager
+//   next_secret  what senders sign with once they have switched
 //   outcomes     file that gets a line "ID<tab>STATUS" for every delivery sent,
 //                STATUS 0 if no answer came
 //   connections  kept open at once (64)
@@ -16,15 +17,17 @@
 //
 // An id is sent once and never again, whatever the answer, so a receiver that
 // stores one twice is at fault.  A connection that is lost is made anew.  At
-// SIGTERM, or without its parent, it ends after the answers that are due.
-// Every 25 ms it prints a line "sent N acknowledged N refused N lost N".
+// SIGTERM, or without its parent, it ends after the answers that are due.  At
+// each SIGUSR2 one more of the connections switches to next_secret, after the
+// answer that is due.  Every 25 ms it prints a line "sent N acknowledged N
+// refused N lost N switched N".
 
 const crypto = require('crypto');
 const fs = require('fs');
 const net = require('net');
 
 const options = {
-    path: '/', secret: '', outcomes: '/dev/null',
+    path: '/', secret: '', next_secret: '', outcomes: '/dev/null',
     connections: '64', count: '0', first: '1', size: '300', pause: '10',
 };
 for (const argument of process.argv.slice(2)) {
@@ -37,15 +40,16 @@ const parent = process.ppid;
 
 const PATIENCE_MS = 15000; // for one answer
 const statuses = []; // by id, from the first
-const tally = {sent: 0, acknowledged: 0, refused: 0, lost: 0};
+const tally = {sent: 0, acknowledged: 0, refused: 0, lost: 0, switched: 0};
 const clients = new Set();
+let to_switch = 0; // connections, in all
 let ending = false;
 
-function delivery() {
+function delivery(secret) {
     const id = first + statuses.length;
     const start = `{"id":${id},"status":"confirmed","total":"${id % 9973}.50","note":"`;
     const body = start + 'x'.repeat(Math.max(Number(options.size) - start.length - 2, 0)) + '"}';
-    const signature = crypto.createHmac('sha256', options.secret).update(body).digest('hex');
+    const signature = crypto.createHmac('sha256', secret).update(body).digest('hex');
 
     statuses.push(0);
     tally.sent++;
@@ -63,6 +67,8 @@ function delivery() {
 class Client {
     constructor() {
         clients.add(this);
+        this.secret = options.secret;
+        this.has_switched = false;
         this.connect();
     }
 
@@ -82,7 +88,12 @@ class Client {
             this.socket.destroy();
             return;
         }
-        this.pending = delivery();
+        if (!this.has_switched && tally.switched < to_switch) {
+            this.secret = options.next_secret;
+            this.has_switched = true;
+            tally.switched++;
+        }
+        this.pending = delivery(this.secret);
         this.socket.write(this.pending.bytes);
     }
 
@@ -157,6 +168,10 @@ const reporting = setInterval(() => {
 
 process.on('SIGTERM', () => {
     ending = true;
+});
+
+process.on('SIGUSR2', () => {
+    to_switch++;
 });
 
 for (let i = 0; i < Number(options.connections); i++) {

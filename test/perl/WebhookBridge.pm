@@ -479,7 +479,7 @@ sub new
     return $self;
 }
 
-# How far it is: { sent, acknowledged, refused, lost }.
+# How far it is: { sent, acknowledged, refused, lost, switched }.
 sub progress
 {
     my ($self) = @_;
@@ -519,6 +519,18 @@ sub wait_for_acknowledged
         croak "the storm stands still after $now deliveries" if time > $end;
         sleep 0.005;
     }
+}
+
+# Lets one more of its connections sign with next_secret, and returns when its
+# last delivery with the other one has been answered.
+sub switch_one
+{
+    my ($self) = @_;
+    my $before = $self->progress->{switched};
+    croak "the storm has not begun" unless defined $before;
+    $self->{process}->signal('USR2');
+    WebhookBridge::poll_until(sub { $self->progress->{switched} > $before }, 'a connection to switch');
+    return;
 }
 
 # Ends it, if it has not ended by itself, and returns the final numbers.
