@@ -43,12 +43,13 @@ $(DATA_built): $(EXTENSION).control $(install_scripts)
 TEST_CFLAGS = -g -O1 -D_GNU_SOURCE -Isrc -Itest/unit -Wall -Wextra -Wno-unused-parameter
 ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_SECONDS = 20
+FUZZ_JOBS = 2
 unit_dir = build/unit
 unit_tests := $(sort $(patsubst test/unit/%.c,%,$(wildcard test/unit/test_*.c)))
 fuzz_targets := $(sort $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/*.c)))
 CLANG_FORMAT = $(firstword $(shell command -v clang-format-14) clang-format)
-formatted = $(wildcard src/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch])
-.PHONY: test unit asan fuzz format format-check strict lint dist
+formatted = $(wildcard src/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] test/bench/*.[ch])
+.PHONY: test unit asan fuzz fuzz-targets format format-check strict lint dist
 
 $(unit_dir)/%: test/unit/%.c $(wildcard test/unit/unit.[ch]) $(pure) $(headers)
 	@mkdir -p $(@D)
@@ -57,6 +58,11 @@ $(unit_dir)/%: test/unit/%.c $(wildcard test/unit/unit.[ch]) $(pure) $(headers)
 build/fuzz/%: test/fuzz/%.c $(pure) $(headers)
 	@mkdir -p $(@D)
 	$(CLANG) $(TEST_CFLAGS) $(ASAN) -fsanitize=fuzzer -o $@ $(filter %.c,$^) -lcrypto
+
+# As it is in the receivers: optimised as PostgreSQL asks, by its compiler.
+build/bench/%: test/bench/%.c $(pure) $(headers)
+	@mkdir -p $(@D)
+	$(CC) $(filter -O% -g,$(CFLAGS)) -D_GNU_SOURCE -Isrc -Wall -Wextra -o $@ $(filter %.c,$^) -lcrypto
 
 test:
 	PG_CONFIG='$(PG_CONFIG)' script/test
@@ -67,10 +73,10 @@ unit: $(addprefix $(unit_dir)/,$(unit_tests))
 asan:
 	$(MAKE) unit unit_dir=build/asan SANITIZE='$(ASAN)'
 
-fuzz: $(addprefix build/fuzz/,$(fuzz_targets))
-	set -e; for target in $(fuzz_targets); do mkdir -p build/corpus/$$target; \
-	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ \
-	        build/corpus/$$target $$(find test/fuzz/corpus -name $${target#fuzz_}); done
+fuzz-targets: $(addprefix build/fuzz/,$(fuzz_targets))
+
+fuzz: fuzz-targets
+	test/run-fuzz $(FUZZ_SECONDS) $(FUZZ_JOBS) $(addprefix build/fuzz/,$(fuzz_targets))
 
 format:
 	$(CLANG_FORMAT) -i $(formatted)

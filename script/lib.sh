@@ -75,6 +75,14 @@ clang_of_postgres() {
     sed -n 's/^CLANG *= *//p' "$(dirname "$("$1" --pgxs)")/../Makefile.global"
 }
 
+# fuzz_clang PG_CONFIG: the clang that fuzz targets are built with, the same if
+# there is one.
+fuzz_clang() {
+    local clang
+    clang=$(clang_of_postgres "$1")
+    type -P "${clang:-clang}" || type -P clang
+}
+
 # ---------------------------------------------------------------------------
 # The work area
 # ---------------------------------------------------------------------------

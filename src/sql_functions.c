@@ -3,8 +3,9 @@
  * sql_functions.c
  *	  What SQL calls: wrappers, and nothing that decides.
  *
- * Secrets arrive here as arguments; they are neither kept nor shown in any
- * message.
+ * Secrets arrive here as arguments and are shown in no message.  verify() and
+ * sign() keep the last one, prepared, for the next row of the same query, and
+ * wipe it when the query ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,9 +23,12 @@
 #include "utils/inval.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "datum.h"
 #include "endpoint.h"
 #include "shmem.h"
 #include "signature.h"
@@ -32,28 +36,47 @@
 PG_FUNCTION_INFO_V1(webhook_bridge_base_url);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_scheme);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_template);
+PG_FUNCTION_INFO_V1(webhook_bridge_check_handshake);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_secret);
 PG_FUNCTION_INFO_V1(webhook_bridge_invalidate);
 PG_FUNCTION_INFO_V1(webhook_bridge_verify);
 PG_FUNCTION_INFO_V1(webhook_bridge_sign);
 PG_FUNCTION_INFO_V1(webhook_bridge_status);
 
+/*
+ * What a call of verify() or sign() in a query has made of its first two
+ * arguments, for the next one.  It is a memory context of its own, below that
+ * of the call's FmgrInfo.
+ */
+typedef struct Prepared
+{
+	MemoryContext context;
+	MemoryContextCallback forget; /* wipes key and secret */
+	uint64 generation;            /* of providers when it was read; 0: the scheme is not usable */
+	char *provider;
+	size_t provider_len;
+	WbScheme scheme;
+	WbSlice secret; /* as given; empty if there is no key */
+	WbKey key;
+} Prepared;
+
+/* Raised by whatever may have changed rows of providers, in any session. */
+static uint64 providers_generation = 1;
+static Oid providers_relation = InvalidOid;
+
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
-static WbSlice text_slice(Datum value);
 static void load_scheme(const char *provider, WbScheme *scheme);
+static Prepared *prepare_scheme(FunctionCallInfo fcinfo, Datum provider);
+static WbKey *prepare_key(Prepared *prepared, WbKeyUse use, Datum secret);
+static void wipe_key(void *arg);
+static void note_invalidation(Datum argument, Oid relation);
 static void init_key(WbKey *key, const WbScheme *scheme, WbKeyUse use, Datum secret, const char *provider);
 static void read_message(FunctionCallInfo fcinfo, int headers, int body, WbMessage *message);
 static void read_headers(Jsonb *object, WbMessage *message);
 static void read_params(Jsonb *object, WbMessage *message);
-static char *scalar_text(const JsonbValue *value, const char *what);
+static WbSlice scalar_text(const JsonbValue *value, const char *what);
 static char *format_time(TimestampTz at, WbTimeFormat format);
 static void add_member(StringInfo json, WbSlice name, WbSlice value);
-
-static int64
-unix_ms(TimestampTz time)
-{
-	return time / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
-}
 
 /* base_url() → text: what delivery URLs start with. */
 Datum
@@ -79,7 +102,7 @@ webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < (int) lengthof(members); i++)
 		if (!PG_ARGISNULL(i))
-			*members[i] = text_slice(PG_GETARG_DATUM(i));
+			*members[i] = wb_text_slice(PG_GETARG_DATUM(i));
 	text.tolerance_s = PG_ARGISNULL(lengthof(members)) ? -1 : PG_GETARG_INT64(lengthof(members));
 	if (!PG_ARGISNULL(lengthof(members)) && text.tolerance_s < 0)
 		ereport(ERROR,
@@ -101,7 +124,7 @@ webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
 Datum
 webhook_bridge_check_template(PG_FUNCTION_ARGS)
 {
-	WbSlice source = text_slice(PG_GETARG_DATUM(0));
+	WbSlice source = wb_text_slice(PG_GETARG_DATUM(0));
 	WbTemplate template;
 	WbTemplateError error;
 
@@ -111,6 +134,36 @@ webhook_bridge_check_template(PG_FUNCTION_ARGS)
 				 errmsg("invalid template \"%s\"", TextDatumGetCString(PG_GETARG_DATUM(0))),
 				 errdetail("At byte %d: %s", (int) error.at + 1, error.problem),
 				 errhint("A template is text with placeholders such as {header:X-Topic} or {json:data.id}.")));
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * check_handshake(handshake_if, equals, reply, signed) → true, or an
+ * error that says which column is wrong.  The CHECK of providers.
+ */
+Datum
+webhook_bridge_check_handshake(PG_FUNCTION_ARGS)
+{
+	WbHandshakeText text = {0};
+	WbHandshake handshake;
+	WbHandshakeError error;
+
+	text.has_condition = !PG_ARGISNULL(0);
+	text.has_equals = !PG_ARGISNULL(1);
+	text.has_reply = !PG_ARGISNULL(2);
+	if (text.has_condition)
+		text.condition = wb_text_slice(PG_GETARG_DATUM(0));
+	if (text.has_equals)
+		text.equals = wb_text_slice(PG_GETARG_DATUM(1));
+	if (text.has_reply)
+		text.reply = wb_text_slice(PG_GETARG_DATUM(2));
+	text.is_signed = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	if (!wb_handshake_parse(&text, &handshake, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid handshake"),
+				 errdetail("Column \"%s\": %s", error.column, error.problem),
+				 errhint("The rows \"slack\" and \"dropbox\" of webhook_bridge.providers are examples.")));
 	PG_RETURN_BOOL(true);
 }
 
@@ -153,11 +206,9 @@ webhook_bridge_invalidate(PG_FUNCTION_ARGS)
 Datum
 webhook_bridge_verify(PG_FUNCTION_ARGS)
 {
-	char *provider;
-	WbScheme scheme;
+	Prepared *prepared;
 	WbMessage message = {0};
-	WbKey key = {0};
-	WbKey *keys[] = {&key};
+	WbKey *key;
 	WbVerdict verdict;
 
 	require_argument(fcinfo, 0, "provider");
@@ -165,13 +216,11 @@ webhook_bridge_verify(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 2, "headers");
 	require_argument(fcinfo, 3, "body");
 	require_argument(fcinfo, 6, "at");
-	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
-	load_scheme(provider, &scheme);
+	prepared = prepare_scheme(fcinfo, PG_GETARG_DATUM(0));
 	read_message(fcinfo, 2, 3, &message);
-	init_key(&key, &scheme, WB_KEY_VERIFY, PG_GETARG_DATUM(1), provider);
-	verdict = wb_signature_verify(&scheme, keys, 1, &message,
-								  unix_ms(PG_GETARG_TIMESTAMPTZ(6)), NULL);
-	wb_key_clear(&key);
+	key = prepare_key(prepared, WB_KEY_VERIFY, PG_GETARG_DATUM(1));
+	verdict = wb_signature_verify(&prepared->scheme, &key, 1, &message,
+								  wb_unix_ms(PG_GETARG_TIMESTAMPTZ(6)), NULL);
 	PG_RETURN_BOOL(verdict == WB_VERIFIED);
 }
 
@@ -182,11 +231,10 @@ webhook_bridge_verify(PG_FUNCTION_ARGS)
 Datum
 webhook_bridge_sign(PG_FUNCTION_ARGS)
 {
-	char *provider;
+	Prepared *prepared;
+	const WbScheme *scheme;
 	char *ts;
-	WbScheme scheme;
 	WbMessage message = {0};
-	WbKey key = {0};
 	char bytes[WB_MAX_SIGNATURE_TEXT];
 	WbTextBuffer signature = {bytes, 0, sizeof(bytes)};
 	int failed_part;
@@ -198,35 +246,34 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 2, "body");
 	require_argument(fcinfo, 3, "headers");
 	require_argument(fcinfo, 6, "at");
-	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
-	load_scheme(provider, &scheme);
-	if (!scheme.has_signature || scheme.signature_from.kind != WB_PART_HEADER)
+	prepared = prepare_scheme(fcinfo, PG_GETARG_DATUM(0));
+	scheme = &prepared->scheme;
+	if (!scheme->has_signature || scheme->signature_from.kind != WB_PART_HEADER)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("deliveries of provider \"%s\" carry no signature in a header", provider),
+				 errmsg("deliveries of provider \"%s\" carry no signature in a header", prepared->provider),
 				 errdetail("See signature_from in webhook_bridge.providers.")));
 	read_message(fcinfo, 3, 2, &message);
-	ts = format_time(PG_GETARG_TIMESTAMPTZ(6), scheme.timestamp_format);
+	ts = format_time(PG_GETARG_TIMESTAMPTZ(6), scheme->timestamp_format);
 
 	initStringInfo(&added);
 	appendStringInfoChar(&added, '{');
-	if (scheme.has_timestamp && scheme.timestamp_from.kind == WB_PART_HEADER)
-		add_member(&added, scheme.timestamp_from.argument, wb_slice_cstring(ts));
+	if (scheme->has_timestamp && scheme->timestamp_from.kind == WB_PART_HEADER)
+		add_member(&added, scheme->timestamp_from.argument, wb_slice_cstring(ts));
 
-	init_key(&key, &scheme, WB_KEY_SIGN, PG_GETARG_DATUM(1), provider);
-	signed_it = wb_signature_sign(&scheme, &key, &message, wb_slice_cstring(ts), &signature, &failed_part);
-	wb_key_clear(&key);
+	signed_it = wb_signature_sign(scheme, prepare_key(prepared, WB_KEY_SIGN, PG_GETARG_DATUM(1)), &message,
+								  wb_slice_cstring(ts), &signature, &failed_part);
 	if (!signed_it)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("could not compute the signature of a delivery of provider \"%s\"", provider),
+				 errmsg("could not compute the signature of a delivery of provider \"%s\"", prepared->provider),
 				 failed_part >= 0
 					 ? errdetail("Part %d of what it signs has no value.", failed_part + 1)
 					 : errdetail("The timestamp is missing, or the signature too long."),
 				 errhint("See signed_content and timestamp_from in webhook_bridge.providers; "
 						 "a header that is signed has to be given in \"headers\".")));
 
-	add_member(&added, scheme.signature_from.argument, wb_slice(signature.data, signature.len));
+	add_member(&added, scheme->signature_from.argument, wb_slice(signature.data, signature.len));
 	appendStringInfoChar(&added, '}');
 	PG_RETURN_DATUM(DirectFunctionCall2(jsonb_concat, PG_GETARG_DATUM(3),
 										DirectFunctionCall1(jsonb_in, CStringGetDatum(added.data))));
@@ -295,27 +342,29 @@ require_argument(FunctionCallInfo fcinfo, int number, const char *name)
 				 errmsg("argument \"%s\" must not be null", name)));
 }
 
-/* The bytes of a text or bytea, valid as long as the argument. */
-static WbSlice
-text_slice(Datum value)
-{
-	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
-
-	return wb_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
-}
-
-/* Reads a provider's scheme; its texts live in the caller's memory context. */
+/*
+ * Reads a provider's scheme; its texts live in the caller's memory context.
+ * Like a catalog, providers is read as it is now and not as the query's
+ * snapshot shows it: an invalidation says that there is something newer, and
+ * not to whom.
+ */
 static void
 load_scheme(const char *provider, WbScheme *scheme)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	Oid types[] = {TEXTOID};
 	Datum values[] = {CStringGetTextDatum(provider)};
+	SPIPlanPtr plan;
+	bool isnull;
 
+	providers_relation = InvalidOid; /* until it is known, every invalidation counts */
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT " WB_SCHEME_COLUMNS
-							  " FROM webhook_bridge.providers p WHERE p.name OPERATOR(pg_catalog.=) $1",
-							  1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+	plan = SPI_prepare("SELECT " WB_SCHEME_COLUMNS ", p.tableoid"
+					   " FROM webhook_bridge.providers p WHERE p.name OPERATOR(pg_catalog.=) $1",
+					   1, types);
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, values, NULL, GetCatalogSnapshot(InvalidOid), InvalidSnapshot,
+							 true, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read providers: %s", SPI_result_code_string(SPI_result));
 	if (SPI_processed == 0)
 		ereport(ERROR,
@@ -323,9 +372,98 @@ load_scheme(const char *provider, WbScheme *scheme)
 				 errmsg("provider \"%s\" does not exist", provider),
 				 errhint("SELECT name FROM webhook_bridge.providers shows those there are; add one with INSERT.")));
 
+	providers_relation = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+														WB_SCHEME_COLUMN_COUNT + 1, &isnull));
 	MemoryContextSwitchTo(caller_context);
 	wb_scheme_from_row(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, scheme);
 	SPI_finish();
+}
+
+/*
+ * The scheme of the provider, read again only if this is not what the previous
+ * call asked for or rows of providers may have changed since.
+ */
+static Prepared *
+prepare_scheme(FunctionCallInfo fcinfo, Datum provider)
+{
+	static bool registered = false;
+	FmgrInfo *flinfo = fcinfo->flinfo;
+	Prepared *prepared = flinfo->fn_extra;
+	WbSlice name = wb_text_slice(provider);
+	MemoryContext context;
+	MemoryContext caller_context;
+	uint64 generation;
+
+	if (prepared != NULL)
+	{
+		if (prepared->generation == providers_generation &&
+			wb_slice_equal(name, wb_slice(prepared->provider, prepared->provider_len)))
+			return prepared;
+		flinfo->fn_extra = NULL;
+		MemoryContextDelete(prepared->context);
+	}
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
+		registered = true;
+	}
+
+	/* Before the scheme is read, so that an error leaves nothing behind for long. */
+	context = AllocSetContextCreate(flinfo->fn_mcxt, "webhook_bridge prepared", ALLOCSET_SMALL_SIZES);
+	prepared = MemoryContextAllocZero(context, sizeof(Prepared));
+	prepared->context = context;
+	prepared->forget.func = wipe_key;
+	prepared->forget.arg = prepared;
+	MemoryContextRegisterResetCallback(context, &prepared->forget);
+	flinfo->fn_extra = prepared;
+
+	caller_context = MemoryContextSwitchTo(context);
+	prepared->provider = pnstrdup(name.data, name.len);
+	prepared->provider_len = name.len;
+	generation = providers_generation;
+	load_scheme(prepared->provider, &prepared->scheme);
+	prepared->generation = generation;
+	MemoryContextSwitchTo(caller_context);
+	return prepared;
+}
+
+/* The key made of the secret, made again only if that differs from the last. */
+static WbKey *
+prepare_key(Prepared *prepared, WbKeyUse use, Datum secret)
+{
+	WbSlice given = wb_text_slice(secret);
+	char *copy;
+
+	if (prepared->secret.len > 0 && wb_slice_equal(given, prepared->secret))
+		return &prepared->key;
+	wipe_key(prepared);
+	init_key(&prepared->key, &prepared->scheme, use, secret, prepared->provider);
+	copy = MemoryContextAlloc(prepared->context, given.len);
+	memcpy(copy, given.data, given.len);
+	prepared->secret = wb_slice(copy, given.len);
+	return &prepared->key;
+}
+
+/* Also called when the context of what is prepared ends. */
+static void
+wipe_key(void *arg)
+{
+	Prepared *prepared = arg;
+
+	wb_key_clear(&prepared->key);
+	if (prepared->secret.len > 0)
+	{
+		explicit_bzero(unconstify(char *, prepared->secret.data), prepared->secret.len);
+		pfree(unconstify(char *, prepared->secret.data));
+		prepared->secret = wb_slice(NULL, 0);
+	}
+}
+
+static void
+note_invalidation(Datum argument, Oid relation)
+{
+	if (!OidIsValid(relation) || !OidIsValid(providers_relation) || relation == providers_relation)
+		providers_generation++;
 }
 
 static void
@@ -348,20 +486,10 @@ init_key(WbKey *key, const WbScheme *scheme, WbKeyUse use, Datum secret, const c
 static void
 read_message(FunctionCallInfo fcinfo, int headers, int body, WbMessage *message)
 {
-	message->method = PG_ARGISNULL(4) ? wb_slice_cstring("POST") : text_slice(PG_GETARG_DATUM(4));
+	message->method = PG_ARGISNULL(4) ? wb_slice_cstring("POST") : wb_text_slice(PG_GETARG_DATUM(4));
 	if (!PG_ARGISNULL(5))
-	{
-		WbSlice url = text_slice(PG_GETARG_DATUM(5));
-		const char *mark = memchr(url.data, '?', url.len);
-
-		message->url = url;
-		if (mark != NULL)
-		{
-			message->url.len = mark - url.data;
-			message->query = wb_slice(mark + 1, url.len - message->url.len - 1);
-		}
-	}
-	message->body = text_slice(PG_GETARG_DATUM(body));
+		wb_split_url(wb_text_slice(PG_GETARG_DATUM(5)), &message->url, &message->query);
+	message->body = wb_text_slice(PG_GETARG_DATUM(body));
 	read_headers(PG_GETARG_JSONB_P(headers), message);
 	if (!PG_ARGISNULL(7))
 		read_params(PG_GETARG_JSONB_P(7), message);
@@ -403,7 +531,7 @@ read_headers(Jsonb *object, WbMessage *message)
 			if (count == capacity)
 				headers = repalloc(headers, sizeof(WbHeader) * (capacity *= 2));
 			headers[count].name = name;
-			headers[count++].value = wb_slice_cstring(scalar_text(&value, "headers"));
+			headers[count++].value = scalar_text(&value, "headers");
 		}
 	}
 	message->headers = headers;
@@ -425,44 +553,47 @@ read_params(Jsonb *object, WbMessage *message)
 				 errmsg("\"params\" must be a JSON object of strings"),
 				 errhint("For example {\"webhook_id\": \"8PT597110X687430LKGECATA\"}.")));
 
-	params = palloc(sizeof(WbParam) * Max(JB_ROOT_COUNT(object), 1));
+	if (JB_ROOT_COUNT(object) == 0)
+		return;
+	params = palloc(sizeof(WbParam) * JB_ROOT_COUNT(object));
 	iterator = JsonbIteratorInit(&object->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
 			params[count].name = wb_slice(value.val.string.val, value.val.string.len);
 		else if (token == WJB_VALUE)
-			params[count++].value = wb_slice_cstring(scalar_text(&value, "params"));
+			params[count++].value = scalar_text(&value, "params");
 	}
 	message->params = params;
 	message->param_count = count;
 }
 
-static char *
+/* Points into the JSON where it can. */
+static WbSlice
 scalar_text(const JsonbValue *value, const char *what)
 {
 	switch (value->type)
 	{
 		case jbvString:
-			return pnstrdup(value->val.string.val, value->val.string.len);
+			return wb_slice(value->val.string.val, value->val.string.len);
 		case jbvNumeric:
-			return DatumGetCString(DirectFunctionCall1(numeric_out,
-													   NumericGetDatum(value->val.numeric)));
+			return wb_slice_cstring(DatumGetCString(
+				DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))));
 		case jbvBool:
-			return value->val.boolean ? "true" : "false";
+			return wb_slice_cstring(value->val.boolean ? "true" : "false");
 		default:
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("the values of \"%s\" must be strings", what)));
 	}
-	return NULL; /* keep compiler quiet */
+	return wb_slice(NULL, 0); /* keep compiler quiet */
 }
 
 /* A point in time as a sender of the scheme writes it. */
 static char *
 format_time(TimestampTz at, WbTimeFormat format)
 {
-	int64 ms = unix_ms(at);
+	int64 ms = wb_unix_ms(at);
 
 	if (format == WB_TIME_ISO8601)
 	{

@@ -38,7 +38,7 @@ like($out,
 
 # --- The other statements ----------------------------------------------------
 
-for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', 'INSERT INTO', 'CREATE ROLE', 'webhook_bridge.status()')
+for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', 'INSERT INTO', 'CREATE ROLE', 'webhook_bridge.status()', 'FROM webhook_bridge.rejections')
 {
     my ($status, undef, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
     is($status, 0, "the statements with \"$text\" run") or diag $stderr;
