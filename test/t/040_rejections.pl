@@ -7,6 +7,7 @@ use warnings;
 use Digest::SHA qw(hmac_sha256);
 use JSON::PP;
 use MIME::Base64;
+use PostgreSQL::Test::Cluster;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -490,4 +491,38 @@ SQL
 }
 
 $bridge->stop;
+
+# --- A server that does not preload the library, as after a restore ---------------------------------------------
+
+{
+    my $node = PostgreSQL::Test::Cluster->new('plain');
+    $node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
+    $node->start;
+    $node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION webhook_bridge;
+SELECT webhook_bridge.create_endpoint('plain', 'generic', 'a secret');
+INSERT INTO webhook_bridge.rejections (endpoint, reason, method, headers, body, body_size)
+SELECT 'plain', 'signature does not match', 'POST', webhook_bridge.sign('generic', 'another', 'hello')::json, 'hello', 5
+FROM generate_series(1, 2);
+SQL
+    my ($status, undef, $err) = $node->psql('postgres', 'SELECT webhook_bridge.readmit_rejection(1)');
+    like($err, qr/still refused/, 'not preloaded: judged');
+    $node->safe_psql('postgres', q(SELECT webhook_bridge.add_secret('plain', 'another')));
+    is($node->safe_psql('postgres', 'SELECT webhook_bridge.readmit_rejection(1) > 0'), 't', 'not preloaded: readmitted');
+
+    # with the rights of whoever calls
+    ($status, undef, $err) = $node->psql('postgres', <<'SQL');
+CREATE ROLE caller;
+GRANT USAGE ON SCHEMA webhook_bridge TO caller;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook_bridge TO caller;
+GRANT SELECT, DELETE ON webhook_bridge.rejections TO caller;
+GRANT SELECT ON webhook_bridge.endpoints TO caller;
+SET ROLE caller;
+SELECT webhook_bridge.readmit_rejection(2);
+SQL
+    like($err, qr/permission denied for table (?:secrets|providers)/, 'rights: who may not read secrets cannot readmit');
+    is($node->safe_psql('postgres', 'SELECT count(*) FROM webhook_bridge.rejections'), 1, 'rights: nothing happens');
+    $node->stop;
+}
+
 done_testing;
