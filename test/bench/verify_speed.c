@@ -6,9 +6,10 @@
  *		verify_speed [MILLISECONDS]
  *
  * Signs a body of 1 KB in each scheme below, verifies it over and over through
- * the function that receivers call, and prints a line "name,nanoseconds" for
- * each: the median of several runs of that length.  The keys are prepared
- * once, as receivers do.  Linked with the pure modules and nothing else.
+ * the function that receivers call, and prints a line "name,nanoseconds,limit"
+ * for each: the best of several runs of that length, because others use the
+ * machine, too; and what it may be, if that is said.  The keys are prepared once, as receivers do.  Linked with the
+ * pure modules and nothing else.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,12 +24,15 @@
 #define RUNS 9
 #define BATCH 256 /* verifications between two looks at the clock */
 
+#define HMAC_SHA256_LIMIT_NS 3000
+
 #define NOW_S INT64_C(1700000000)
 #define NOW "1700000000"
 
 typedef struct Case
 {
 	const char *name;
+	int limit_ns; /* 0: only shown */
 	const char *secret;
 	WbHeader other_header; /* signed or not, but there */
 	struct
@@ -55,14 +59,14 @@ typedef struct Case
 	}
 
 static const Case cases[] = {
-	{"hmac-sha256 hex of the body (GitHub)", "It's a Secret to Everybody", HEADER("X-GitHub-Event", "push"), {"hmac-sha256", "hex", "header:X-Hub-Signature-256", "", "sha256=", "{body}", "raw", "", "", -1}},
-	{"hmac-sha256 hex of time and body (Stripe)", "whsec_test_secret", HEADER("User-Agent", "Stripe/1.0"), {"hmac-sha256", "hex", "header:Stripe-Signature", ",", "v1=", "{ts}.{body}", "raw", "sig:t", "s", 300}},
-	{"hmac-sha256 base64 of the body (Shopify)", "hush", HEADER("X-Shopify-Topic", "orders/create"), {"hmac-sha256", "base64", "header:X-Shopify-Hmac-SHA256", "", "", "{body}", "raw", "", "", -1}},
-	{"hmac-sha256 base64 of id, time and body (Standard Webhooks)", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", HEADER("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"), {"hmac-sha256", "base64", "header:webhook-signature", " ", "v1,", "{header:webhook-id}.{ts}.{body}", "base64:whsec_", "header:webhook-timestamp", "s", 300}},
-	{"hmac-sha512 hex of the body", "hush", HEADER("User-Agent", "acme"), {"hmac-sha512", "hex", "header:X-Signature", "", "", "{body}", "raw", "", "", -1}},
-	{"hmac-sha1 hex of the body", "hush", HEADER("User-Agent", "acme"), {"hmac-sha1", "hex", "header:X-Signature", "", "", "{body}", "raw", "", "", -1}},
-	{"sha256 hex of secret and body", "hush", HEADER("User-Agent", "acme"), {"sha256", "hex", "header:X-Signature", "", "", "{secret}{body}", "raw", "", "", -1}},
-	{"token", "correct horse", HEADER("User-Agent", "acme"), {"token", "hex", "header:X-Gitlab-Token", "", "", "", "raw", "", "", -1}},
+	{"hmac-sha256 hex of the body (GitHub)", HMAC_SHA256_LIMIT_NS, "It's a Secret to Everybody", HEADER("X-GitHub-Event", "push"), {"hmac-sha256", "hex", "header:X-Hub-Signature-256", "", "sha256=", "{body}", "raw", "", "", -1}},
+	{"hmac-sha256 hex of time and body (Stripe)", HMAC_SHA256_LIMIT_NS, "whsec_test_secret", HEADER("User-Agent", "Stripe/1.0"), {"hmac-sha256", "hex", "header:Stripe-Signature", ",", "v1=", "{ts}.{body}", "raw", "sig:t", "s", 300}},
+	{"hmac-sha256 base64 of the body (Shopify)", HMAC_SHA256_LIMIT_NS, "hush", HEADER("X-Shopify-Topic", "orders/create"), {"hmac-sha256", "base64", "header:X-Shopify-Hmac-SHA256", "", "", "{body}", "raw", "", "", -1}},
+	{"hmac-sha256 base64 of id, time and body (Standard Webhooks)", HMAC_SHA256_LIMIT_NS, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", HEADER("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"), {"hmac-sha256", "base64", "header:webhook-signature", " ", "v1,", "{header:webhook-id}.{ts}.{body}", "base64:whsec_", "header:webhook-timestamp", "s", 300}},
+	{"hmac-sha512 hex of the body", 0, "hush", HEADER("User-Agent", "acme"), {"hmac-sha512", "hex", "header:X-Signature", "", "", "{body}", "raw", "", "", -1}},
+	{"hmac-sha1 hex of the body", 0, "hush", HEADER("User-Agent", "acme"), {"hmac-sha1", "hex", "header:X-Signature", "", "", "{body}", "raw", "", "", -1}},
+	{"sha256 hex of secret and body", 0, "hush", HEADER("User-Agent", "acme"), {"sha256", "hex", "header:X-Signature", "", "", "{secret}{body}", "raw", "", "", -1}},
+	{"token", 0, "correct horse", HEADER("User-Agent", "acme"), {"token", "hex", "header:X-Gitlab-Token", "", "", "", "raw", "", "", -1}},
 };
 
 static void
@@ -79,15 +83,6 @@ now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-static int
-compare_doubles(const void *a, const void *b)
-{
-	double left = *(const double *) a;
-	double right = *(const double *) b;
-
-	return (left > right) - (left < right);
 }
 
 static void
@@ -140,7 +135,7 @@ run(const Case *c, int64_t run_ms)
 	WbScheme scheme;
 	WbKey key;
 	const char *problem;
-	double runs[RUNS];
+	double best;
 
 	for (int i = 0; i < BODY_LEN; i++)
 		body[i] = (char) (' ' + i % 95);
@@ -153,11 +148,18 @@ run(const Case *c, int64_t run_ms)
 		fail(c->name, "could not be signed");
 	headers[message.header_count++] = (WbHeader){scheme.signature_from.argument, wb_slice(signature.data, signature.len)};
 
-	(void) measure(c, &scheme, &key, &message, run_ms / 2); /* to warm up */
-	for (int i = 0; i < RUNS; i++)
-		runs[i] = measure(c, &scheme, &key, &message, run_ms);
-	qsort(runs, RUNS, sizeof(runs[0]), compare_doubles);
-	printf("\"%s\",%.0f\n", c->name, runs[RUNS / 2]);
+	best = measure(c, &scheme, &key, &message, run_ms);
+	for (int i = 1; i < RUNS; i++)
+	{
+		double ns = measure(c, &scheme, &key, &message, run_ms);
+
+		if (ns < best)
+			best = ns;
+	}
+	printf("\"%s\",%.0f,", c->name, best);
+	if (c->limit_ns > 0)
+		printf("%d", c->limit_ns);
+	putchar('\n');
 	wb_key_clear(&key);
 }
 
