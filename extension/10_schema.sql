@@ -13,11 +13,12 @@ COMMENT ON SCHEMA webhook_bridge IS
 CREATE FUNCTION webhook_bridge.check_scheme(
     algorithm text, encoding text, signature_from text, list_separator text,
     element_prefix text, signed_content text, secret_encoding text,
-    timestamp_from text, timestamp_format text, tolerance_seconds bigint)
+    timestamp_from text, timestamp_format text, body_digest_from text,
+    tolerance_seconds bigint)
 RETURNS boolean
 LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'webhook_bridge_check_scheme';
-COMMENT ON FUNCTION webhook_bridge.check_scheme(text, text, text, text, text, text, text, text, text, bigint) IS
+COMMENT ON FUNCTION webhook_bridge.check_scheme(text, text, text, text, text, text, text, text, text, text, bigint) IS
 'Private: raises an error if the arguments are not a signature scheme';
 
 CREATE FUNCTION webhook_bridge.check_template(template text)

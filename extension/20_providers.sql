@@ -50,7 +50,7 @@ CREATE TABLE webhook_bridge.providers (
     CONSTRAINT providers_scheme_check CHECK (webhook_bridge.check_scheme(
         algorithm, encoding, signature_from, list_separator, element_prefix,
         signed_content, secret_encoding, timestamp_from, timestamp_format,
-        extract(epoch FROM tolerance)::bigint))
+        body_digest_from, extract(epoch FROM tolerance)::bigint))
 );
 COMMENT ON TABLE webhook_bridge.providers IS
 'Kinds of remote systems: how each signs its deliveries and where a delivery carries topic, id, source and time. Add your own with INSERT; change a copy, not a built-in row, because dumps leave those out';
@@ -58,8 +58,8 @@ COMMENT ON COLUMN webhook_bridge.providers.name IS 'Name by which endpoints refe
 COMMENT ON COLUMN webhook_bridge.providers.title IS 'Name for people';
 COMMENT ON COLUMN webhook_bridge.providers.docs_url IS 'Where the provider documents its webhooks';
 COMMENT ON COLUMN webhook_bridge.providers.algorithm IS
-'none, token (the signature is the secret itself), hmac-sha1, hmac-sha256, hmac-sha512, or sha256 (plain digest of text that contains {secret})';
-COMMENT ON COLUMN webhook_bridge.providers.encoding IS 'How the digest is written: hex, base64, base64url, or auto (hex or base64)';
+'none, token (the signature is the secret itself), hmac-sha1, hmac-sha256, hmac-sha512, sha256 (plain digest of text that contains {secret}), or with the public key as secret ed25519, ecdsa-p256-sha256 (DER), rsa-sha256 (PKCS#1 v1.5)';
+COMMENT ON COLUMN webhook_bridge.providers.encoding IS 'How the signature is written: hex, base64, base64url, or auto (hex or base64, told apart by the length)';
 COMMENT ON COLUMN webhook_bridge.providers.signature_from IS
 'Where the signature is: header:Name, json:path or query:name';
 COMMENT ON COLUMN webhook_bridge.providers.list_separator IS
@@ -68,7 +68,7 @@ COMMENT ON COLUMN webhook_bridge.providers.element_prefix IS
 'What an element starts with to count as a signature, such as sha256= or v1=';
 COMMENT ON COLUMN webhook_bridge.providers.signed_content IS 'Template of the text that is signed';
 COMMENT ON COLUMN webhook_bridge.providers.secret_encoding IS
-'How secrets are written: raw (the text is the key), hex or base64, optionally with a prefix that is stripped, as in base64:whsec_';
+'How secrets are written: raw (the text is the key), hex or base64; public keys as pem (also a certificate), spki (base64 of a DER SubjectPublicKeyInfo), or for ed25519 hex or base64 of the 32 bytes. Prefixes behind it are stripped, as in base64:whsec_ or base64:whpk_:whsk_';
 COMMENT ON COLUMN webhook_bridge.providers.timestamp_from IS
 'Where the time of signing is: header:Name, json:path, query:name, or sig:key for an element of the signature';
 COMMENT ON COLUMN webhook_bridge.providers.timestamp_format IS

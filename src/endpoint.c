@@ -272,7 +272,7 @@ make_secrets(WbEndpoint *endpoint, HeapTuple row, TupleDesc desc)
 
 		secret->label = TextDatumGetCString(labels[i]);
 		secret->expires_at = DatumGetTimestampTz(expires[i]);
-		if (wb_key_init(&secret->key, &endpoint->provider->scheme,
+		if (wb_key_init(&secret->key, &endpoint->provider->scheme, WB_KEY_VERIFY,
 						value, &problem))
 			endpoint->secret_count++;
 		else
@@ -345,7 +345,7 @@ wb_scheme_from_row(HeapTuple row, TupleDesc desc, int first_column, WbScheme *sc
 	WbSlice *const members[] = {
 		&text.algorithm, &text.encoding, &text.signature_from, &text.list_separator,
 		&text.element_prefix, &text.signed_content, &text.secret_encoding,
-		&text.timestamp_from, &text.timestamp_format};
+		&text.timestamp_from, &text.timestamp_format, &text.body_digest_from};
 	WbSchemeError error;
 	Datum tolerance;
 	bool isnull;

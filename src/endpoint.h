@@ -87,8 +87,8 @@ extern WbSlice wb_secret_bytes(Datum secret);
 #define WB_SCHEME_COLUMNS                                                             \
 	"p.algorithm, p.encoding, p.signature_from, p.list_separator, p.element_prefix, " \
 	"p.signed_content, p.secret_encoding, p.timestamp_from, p.timestamp_format, "     \
-	"(extract(epoch from p.tolerance))::pg_catalog.int8"
-#define WB_SCHEME_COLUMN_COUNT 10
+	"p.body_digest_from, (extract(epoch from p.tolerance))::pg_catalog.int8"
+#define WB_SCHEME_COLUMN_COUNT 11
 
 struct HeapTupleData;
 struct TupleDescData;

@@ -18,9 +18,11 @@
 #define LENGTH_OF(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
 /* In the orders of WbAlgorithm, WbEncoding and WbSecretEncoding. */
-static const char *const algorithms[] = {"none", "token", "hmac-sha1", "hmac-sha256", "hmac-sha512", "sha256"};
+static const char *const algorithms[] = {
+	"none", "token", "hmac-sha1", "hmac-sha256", "hmac-sha512", "sha256",
+	"ed25519", "ecdsa-p256-sha256", "rsa-sha256"};
 static const char *const encodings[] = {"hex", "base64", "base64url", "auto"};
-static const char *const secret_encodings[] = {"raw", "hex", "base64"};
+static const char *const secret_encodings[] = {"raw", "hex", "base64", "pem", "spki"};
 
 /* Returns the index of a text among words, -1 if it is none of them. */
 static int
@@ -40,20 +42,35 @@ fail_column(WbSchemeError *error, const char *column, const char *problem)
 	return false;
 }
 
+/* Says why an algorithm cannot take secrets in an encoding; NULL if it can. */
+static const char *
+secret_problem(WbAlgorithm algorithm, bool is_asymmetric, WbSecretEncoding encoding)
+{
+	bool is_key_file = encoding == WB_SECRET_PEM || encoding == WB_SECRET_SPKI;
+
+	if (!is_asymmetric)
+		return is_key_file ? "Only ed25519, ecdsa-p256-sha256 and rsa-sha256 have public keys, which pem and spki are for." : NULL;
+	if (algorithm != WB_ALG_ED25519)
+		return is_key_file ? NULL : "The public keys of this algorithm are written as pem or spki.";
+	return encoding == WB_SECRET_RAW ? "The public keys of ed25519 are written as hex, base64, pem or spki." : NULL;
+}
+
 static bool
 parse_secret_encoding(WbSlice text, WbScheme *scheme, WbSchemeError *error)
 {
 	WbSlice name;
+	const char *problem;
 	int word;
 
-	scheme->secret_prefix = text;
-	if (!wb_slice_next(&scheme->secret_prefix, ':', &name))
+	scheme->secret_prefixes = text;
+	if (!wb_slice_next(&scheme->secret_prefixes, ':', &name))
 		name = text;
 	word = find_word(name, secret_encodings, LENGTH_OF(secret_encodings));
 	if (word < 0)
-		return fail_column(error, "secret_encoding", "It is one of raw, hex and base64, which \":\" and a prefix to strip may follow.");
+		return fail_column(error, "secret_encoding", "It is one of raw, hex, base64, pem and spki, which \":\" and a prefix to strip may follow, also several.");
 	scheme->secret_encoding = (WbSecretEncoding) word;
-	return true;
+	problem = secret_problem(scheme->algorithm, scheme->is_asymmetric, scheme->secret_encoding);
+	return problem == NULL || fail_column(error, "secret_encoding", problem);
 }
 
 static bool
@@ -62,14 +79,17 @@ parse_names(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
 	int word = find_word(text->algorithm, algorithms, LENGTH_OF(algorithms));
 
 	if (word < 0)
-		return fail_column(error, "algorithm", "It is one of none, token, hmac-sha1, hmac-sha256, hmac-sha512 and sha256.");
+		return fail_column(error, "algorithm", "It is one of none, token, hmac-sha1, hmac-sha256, hmac-sha512, sha256, ed25519, ecdsa-p256-sha256 and rsa-sha256.");
 	scheme->algorithm = (WbAlgorithm) word;
 	scheme->has_content = scheme->algorithm != WB_ALG_NONE && scheme->algorithm != WB_ALG_TOKEN;
+	scheme->is_asymmetric = scheme->algorithm >= WB_ALG_ED25519;
 
 	word = find_word(text->encoding, encodings, LENGTH_OF(encodings));
 	if (word < 0)
 		return fail_column(error, "encoding", "It is one of hex, base64, base64url and auto.");
 	scheme->encoding = (WbEncoding) word;
+	if (scheme->encoding == WB_ENC_AUTO && scheme->is_asymmetric && scheme->algorithm != WB_ALG_ED25519)
+		return fail_column(error, "encoding", "Signatures of this algorithm differ in length, so that their encoding cannot be told from it.");
 	return parse_secret_encoding(text->secret_encoding, scheme, error);
 }
 
@@ -141,32 +161,47 @@ signs_message(const WbTemplate *template)
 	return false;
 }
 
+static bool
+is_same_place(const WbTemplatePart *a, const WbTemplatePart *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	return a->kind == WB_PART_HEADER ? wb_slice_equal_nocase(a->argument, b->argument)
+									 : wb_slice_equal(a->argument, b->argument);
+}
+
+/* True if a part of the signed content contains what is at a place. */
+static bool
+part_covers(const WbScheme *scheme, const WbTemplatePart *part, const WbTemplatePart *place)
+{
+	switch (part->kind)
+	{
+		case WB_PART_TS:
+			return is_same_place(&scheme->timestamp_from, place);
+		case WB_PART_BODY:
+			return place->kind == WB_PART_JSON;
+		case WB_PART_URL:
+			return place->kind == WB_PART_QUERY;
+		case WB_PART_HEADERS_JSON:
+			/* the signature's own header is not among them */
+			return place->kind == WB_PART_HEADER && !is_same_place(&scheme->signature_from, place) &&
+				   part->argument.len <= place->argument.len &&
+				   wb_slice_equal_nocase(part->argument, wb_slice(place->argument.data, part->argument.len));
+		default:
+			return is_same_place(part, place);
+	}
+}
+
 /*
- * True if a changed timestamp makes a wrong signature.  A window on anything
- * else would look like protection against replay and be none.
+ * True if a change at a place makes a wrong signature.  A window or a digest
+ * at any other would look like protection and be none.
  */
 static bool
-signs_timestamp(const WbScheme *scheme)
+covers(const WbScheme *scheme, const WbTemplatePart *place)
 {
-	const WbTemplatePart *ts = &scheme->timestamp_from;
-
 	for (int i = 0; i < scheme->signed_content.part_count; i++)
-	{
-		const WbTemplatePart *part = &scheme->signed_content.parts[i];
-
-		if (part->kind == WB_PART_TS)
+		if (part_covers(scheme, &scheme->signed_content.parts[i], place))
 			return true;
-		if (part->kind == ts->kind && wb_slice_equal_nocase(part->argument, ts->argument))
-			return true;
-		if (part->kind == WB_PART_BODY && ts->kind == WB_PART_JSON)
-			return true;
-		if (part->kind == WB_PART_URL && ts->kind == WB_PART_QUERY)
-			return true;
-		if (part->kind == WB_PART_HEADERS_JSON && ts->kind == WB_PART_HEADER &&
-			part->argument.len <= ts->argument.len &&
-			wb_slice_equal_nocase(part->argument, wb_slice(ts->argument.data, part->argument.len)))
-			return true;
-	}
 	return false;
 }
 
@@ -205,10 +240,29 @@ parse_content(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
 		return fail_column(error, "signed_content", "It contains nothing of the delivery, so that one signature would fit all.");
 	if (scheme->algorithm == WB_ALG_SHA256 && !has_part(&scheme->signed_content, WB_PART_SECRET))
 		return fail_column(error, "signed_content", "A plain digest proves nothing unless it contains {secret}.");
+	if (scheme->is_asymmetric && has_part(&scheme->signed_content, WB_PART_SECRET))
+		return fail_column(error, "signed_content", "It contains {secret}, but with this algorithm sender and receiver share none.");
 	if (has_part(&scheme->signed_content, WB_PART_TS) && !scheme->has_timestamp)
 		return fail_column(error, "signed_content", "It contains {ts}, but there is no timestamp_from.");
 	if (has_part(&scheme->signed_content, WB_PART_SIG) && scheme->list_separator == 0)
 		return fail_column(error, "signed_content", "Without a list separator the signature has no other elements.");
+	return true;
+}
+
+static bool
+parse_body_digest(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+{
+	WbTemplateError problem;
+
+	if (text->body_digest_from.len == 0)
+		return true;
+	if (!scheme->has_content)
+		return fail_column(error, "body_digest_from", "This algorithm signs nothing, so that anyone could change body and digest.");
+	if (!wb_locator_parse(text->body_digest_from, &scheme->body_digest_from, &problem))
+		return fail_column(error, "body_digest_from", problem.problem);
+	if (!covers(scheme, &scheme->body_digest_from))
+		return fail_column(error, "body_digest_from", "The signature does not cover the digest, so that anyone could change it with the body.");
+	scheme->has_body_digest = true;
 	return true;
 }
 
@@ -222,7 +276,9 @@ wb_scheme_parse(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error
 		return false;
 	if (scheme->has_content && !parse_content(text, scheme, error))
 		return false;
-	if (scheme->tolerance_s >= 0 && !signs_timestamp(scheme))
+	if (!parse_body_digest(text, scheme, error))
+		return false;
+	if (scheme->tolerance_s >= 0 && !covers(scheme, &scheme->timestamp_from))
 		return fail_column(error, "tolerance", "The signature does not cover the timestamp, so that a window would protect from nothing.");
 	return true;
 }

@@ -18,7 +18,10 @@ typedef enum WbAlgorithm
 	WB_ALG_HMAC_SHA1,
 	WB_ALG_HMAC_SHA256,
 	WB_ALG_HMAC_SHA512,
-	WB_ALG_SHA256 /* plain digest; the template contains {secret} */
+	WB_ALG_SHA256, /* plain digest; the template contains {secret} */
+	WB_ALG_ED25519,
+	WB_ALG_ECDSA_P256_SHA256, /* the signature is DER */
+	WB_ALG_RSA_SHA256         /* PKCS#1 v1.5 */
 } WbAlgorithm;
 
 typedef enum WbEncoding
@@ -33,7 +36,9 @@ typedef enum WbSecretEncoding
 {
 	WB_SECRET_RAW, /* the text's bytes are the key */
 	WB_SECRET_HEX,
-	WB_SECRET_BASE64
+	WB_SECRET_BASE64,
+	WB_SECRET_PEM, /* a public key or certificate; for signing a private key */
+	WB_SECRET_SPKI /* base64 of a DER SubjectPublicKeyInfo; for signing of PKCS#8 */
 } WbSecretEncoding;
 
 /* A scheme as the columns of webhook_bridge.providers spell it. */
@@ -45,9 +50,10 @@ typedef struct WbSchemeText
 	WbSlice list_separator;   /* empty or one character */
 	WbSlice element_prefix;   /* empty if none */
 	WbSlice signed_content;   /* template */
-	WbSlice secret_encoding;  /* "raw", "hex", "base64", optionally ":PREFIX" */
+	WbSlice secret_encoding;  /* "raw", "hex", "base64", "pem", "spki", and any number of ":PREFIX" */
 	WbSlice timestamp_from;   /* locator, empty if none */
 	WbSlice timestamp_format; /* "s", "ms", "iso8601" */
+	WbSlice body_digest_from; /* locator, empty if none */
 	int64_t tolerance_s;      /* negative: no window */
 } WbSchemeText;
 
@@ -57,17 +63,20 @@ typedef struct WbScheme
 	WbAlgorithm algorithm;
 	WbEncoding encoding;
 	bool has_content;   /* signed_content is signed: neither none nor token */
+	bool is_asymmetric; /* who verifies has only the public key */
 	bool has_signature; /* signature_from is set */
 	WbTemplatePart signature_from;
 	char list_separator; /* 0 if none */
 	WbSlice element_prefix;
 	WbTemplate signed_content;
 	WbSecretEncoding secret_encoding;
-	WbSlice secret_prefix; /* stripped from a secret if it is there */
-	bool has_timestamp;    /* timestamp_from is set, and the algorithm signs */
+	WbSlice secret_prefixes; /* between ":"; the one that a secret has is stripped */
+	bool has_timestamp;      /* timestamp_from is set, and the algorithm signs */
 	WbTemplatePart timestamp_from;
 	WbTimeFormat timestamp_format;
 	int64_t tolerance_s;
+	bool has_body_digest;            /* body_digest_from is set, and the signature covers it */
+	WbTemplatePart body_digest_from; /* hexadecimal SHA-256 of the body */
 } WbScheme;
 
 /* Which column is wrong and why. */
@@ -79,8 +88,9 @@ typedef struct WbSchemeError
 
 /*
  * Reads a scheme.  False, with *error filled in, if a column is wrong: an
- * unknown word, a locator or template that is none, a signed content that
- * covers nothing of the delivery, a window on a timestamp that is not signed.
+ * unknown word, a locator or template that is none, a secret encoding that
+ * the algorithm has no use for, a signed content that covers nothing of the
+ * delivery, a window on a timestamp or a body digest that are not signed.
  * Of token and none the signed content and the encoding play no part.
  */
 extern bool wb_scheme_parse(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error);

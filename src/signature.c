@@ -6,7 +6,8 @@
  * A scheme says where the signature is, how it is written, and by a template
  * what it covers.  Verifying reads the candidates, streams the template into
  * a digest and compares decoded bytes in constant time; signing goes the same
- * way in the other direction.
+ * way in the other direction.  For asymmetric algorithms, of which Ed25519
+ * passes twice over what it signs, the template is put together in memory.
  *
  * It knows no provider, reads no clock and decides nothing about deliveries
  * beyond the verdict.  A scheme points into the texts it was parsed from.  A
@@ -21,33 +22,42 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-#define MAX_SIGNATURE_TEXT 4096
-#define MAX_TIMESTAMP_TEXT 128
+#include "encoding.h"
 
 /*
  * Elements that are decoded and compared.  Rotation makes two or three; a
- * sender who lists more than this gains nothing but our time.
+ * sender who lists more than this gains nothing but our time, of which
+ * verifying with a public key takes far more.
  */
 #define MAX_CANDIDATES 16
+#define MAX_PUBLIC_CANDIDATES 8
 
+#define SHA256_LEN 32
 #define MAX_BLOCK 128                     /* bytes of the longest digest block, SHA-512 */
 #define END_OF_TIME INT64_C(253402300800) /* 10000-01-01, in Unix seconds */
 
 typedef struct AlgorithmTraits
 {
-	const EVP_MD *(*digest)(void); /* NULL if there is nothing to compare */
-	size_t digest_len;
+	const EVP_MD *(*digest)(void); /* NULL if signatures are not compared */
+	size_t min_len;                /* bytes of a decoded signature */
+	size_t max_len;
 	bool is_hmac;
 } AlgorithmTraits;
 
-/* In the order of WbAlgorithm.  Tokens are compared by their digests. */
+/*
+ * In the order of WbAlgorithm.  Tokens are compared by their digests.  A DER
+ * signature on P-256 is a sequence of two numbers of 1 to 33 bytes each.
+ */
 static const AlgorithmTraits algorithms[] = {
-	{NULL, 0, false},
-	{EVP_sha256, 32, false},
-	{EVP_sha1, 20, true},
-	{EVP_sha256, 32, true},
-	{EVP_sha512, 64, true},
-	{EVP_sha256, 32, false},
+	{NULL, 0, 0, false},
+	{EVP_sha256, 32, 32, false},
+	{EVP_sha1, 20, 20, true},
+	{EVP_sha256, 32, 32, true},
+	{EVP_sha512, 64, 64, true},
+	{EVP_sha256, 32, 32, false},
+	{NULL, 64, 64, false},
+	{NULL, 8, 72, false},
+	{NULL, 256, WB_MAX_PUBLIC_SIGNATURE, false},
 };
 
 /*
@@ -62,13 +72,19 @@ typedef struct PreparedKey
 	EVP_MD_CTX *inner;
 	EVP_MD_CTX *outer;
 	EVP_MD_CTX *work;
+	EVP_PKEY *pkey; /* of asymmetric schemes, instead of inner and outer */
 } PreparedKey;
+
+typedef struct Candidate
+{
+	size_t len;
+	unsigned char bytes[WB_MAX_PUBLIC_SIGNATURE];
+} Candidate;
 
 typedef struct Candidates
 {
-	bool has_element; /* an element with the prefix was there */
 	int count;
-	unsigned char digests[MAX_CANDIDATES][WB_MAX_DIGEST];
+	Candidate list[MAX_CANDIDATES];
 } Candidates;
 
 static const AlgorithmTraits *
@@ -77,92 +93,22 @@ traits_of(const WbScheme *scheme)
 	return &algorithms[scheme->algorithm];
 }
 
+/* Decodes a signature; its length must be one that the algorithm makes. */
 static bool
-decode_hex(WbSlice text, unsigned char *out, size_t capacity, size_t *len)
+decode_candidate(const WbScheme *scheme, WbSlice text, Candidate *candidate)
 {
-	if (text.len % 2 != 0 || text.len / 2 > capacity)
-		return false;
-	for (size_t i = 0; i < text.len; i += 2)
-	{
-		int high = wb_hex_value(text.data[i]);
-		int low = wb_hex_value(text.data[i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out[i / 2] = (unsigned char) (high << 4 | low);
-	}
-	*len = text.len / 2;
-	return true;
-}
-
-static int
-base64_value(char c, bool is_url)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == (is_url ? '-' : '+'))
-		return 62;
-	return c == (is_url ? '_' : '/') ? 63 : -1;
-}
-
-/*
- * Decodes base64 (RFC 4648).  Padding that is there must be right.  Spare bits
- * of the last digit are ignored, as senders' libraries do; what is compared
- * are the decoded bytes.
- */
-static bool
-decode_base64(WbSlice text, bool is_url, bool needs_padding,
-			  unsigned char *out, size_t capacity, size_t *len)
-{
-	size_t padding = 0;
-	uint32_t bits = 0;
-
-	while (padding < 2 && text.len > 0 && text.data[text.len - 1] == '=')
-	{
-		text.len--;
-		padding++;
-	}
-	if (text.len % 4 == 1 ||
-		((padding > 0 || needs_padding) && (text.len + padding) % 4 != 0))
-		return false;
-	*len = 0;
-	for (size_t i = 0; i < text.len; i++)
-	{
-		int value = base64_value(text.data[i], is_url);
-
-		if (value < 0)
-			return false;
-		bits = bits << 6 | (uint32_t) value;
-		if (i % 4 == 0)
-			continue;
-		if (*len == capacity)
-			return false;
-		out[(*len)++] = (unsigned char) (bits >> (6 - i % 4 * 2));
-	}
-	return true;
-}
-
-/* Decodes a signature; it must have exactly the length of the digest. */
-static bool
-decode_digest(const WbScheme *scheme, WbSlice text, unsigned char *digest)
-{
-	size_t expected_len = traits_of(scheme)->digest_len;
+	const AlgorithmTraits *traits = traits_of(scheme);
 	WbEncoding encoding = scheme->encoding;
-	size_t len;
 	bool decoded;
 
 	if (encoding == WB_ENC_AUTO)
-		encoding = text.len == 2 * expected_len ? WB_ENC_HEX : WB_ENC_BASE64;
+		encoding = text.len == 2 * traits->max_len ? WB_ENC_HEX : WB_ENC_BASE64;
 	if (encoding == WB_ENC_HEX)
-		decoded = decode_hex(text, digest, WB_MAX_DIGEST, &len);
+		decoded = wb_hex_decode(text, candidate->bytes, traits->max_len, &candidate->len);
 	else
-		decoded = decode_base64(text, encoding == WB_ENC_BASE64URL, encoding == WB_ENC_BASE64,
-								digest, WB_MAX_DIGEST, &len);
-	return decoded && len == expected_len;
+		decoded = wb_base64_decode(text, encoding == WB_ENC_BASE64URL, encoding == WB_ENC_BASE64,
+								   candidate->bytes, traits->max_len, &candidate->len);
+	return decoded && candidate->len >= traits->min_len;
 }
 
 /* Feeds a key's first blocks to the inner and outer digest (RFC 2104). */
@@ -188,66 +134,86 @@ prepare_hmac(PreparedKey *prepared, const EVP_MD *digest, const WbKey *key)
 	return done;
 }
 
+/* Sets up the digests of a key whose bytes are there. */
 static bool
-prepare_key(WbKey *key, const AlgorithmTraits *traits)
+prepare_digests(PreparedKey *prepared, const WbKey *key, const AlgorithmTraits *traits)
 {
-	PreparedKey *prepared = OPENSSL_zalloc(sizeof(PreparedKey));
-
-	key->prepared = prepared;
-	if (prepared == NULL)
-		return false;
 	prepared->inner = EVP_MD_CTX_new();
 	prepared->outer = EVP_MD_CTX_new();
-	prepared->work = EVP_MD_CTX_new();
-	if (prepared->inner == NULL || prepared->outer == NULL || prepared->work == NULL ||
+	if (prepared->inner == NULL || prepared->outer == NULL ||
 		EVP_DigestInit_ex(prepared->inner, traits->digest(), NULL) != 1)
 		return false;
 	return !traits->is_hmac || prepare_hmac(prepared, traits->digest(), key);
 }
 
-/* Decodes a secret into the key's bytes; false if it is not in its encoding. */
-static bool
+/* Decodes a secret into the key's bytes; returns what is wrong with it or NULL. */
+static const char *
 decode_secret(WbKey *key, WbSecretEncoding encoding, WbSlice secret)
 {
+	static const char too_long[] = "The secret is longer than 512 bytes.";
+
 	switch (encoding)
 	{
 		case WB_SECRET_HEX:
-			return decode_hex(secret, key->bytes, sizeof(key->bytes), &key->len);
-		case WB_SECRET_BASE64:
-			return decode_base64(secret, false, false, key->bytes, sizeof(key->bytes), &key->len);
-		case WB_SECRET_RAW:
+			if (secret.len > WB_MAX_TOKEN * 2)
+				return too_long;
+			if (!wb_hex_decode(secret, key->bytes, sizeof(key->bytes), &key->len))
+				return "The secret is not hexadecimal.";
 			break;
+		case WB_SECRET_BASE64:
+			if (secret.len > (WB_MAX_TOKEN + 2) / 3 * 4)
+				return too_long;
+			if (!wb_base64_decode(secret, false, false, key->bytes, sizeof(key->bytes), &key->len))
+				return "The secret is not base64.";
+			break;
+		default:
+			if (secret.len > WB_MAX_TOKEN)
+				return too_long;
+			memcpy(key->bytes, secret.data, secret.len);
+			key->len = secret.len;
 	}
-	memcpy(key->bytes, secret.data, secret.len);
-	key->len = secret.len;
-	return true;
+	return key->len == 0 ? "The secret is empty." : NULL;
+}
+
+/* Cuts off the first of the scheme's prefixes that the secret begins with. */
+static WbSlice
+strip_prefix(const WbScheme *scheme, WbSlice secret)
+{
+	WbSlice prefixes = scheme->secret_prefixes;
+	WbSlice prefix;
+
+	while (wb_slice_next(&prefixes, ':', &prefix))
+		if (prefix.len > 0 && secret.len >= prefix.len &&
+			memcmp(secret.data, prefix.data, prefix.len) == 0)
+			return wb_slice(secret.data + prefix.len, secret.len - prefix.len);
+	return secret;
 }
 
 bool
-wb_key_init(WbKey *key, const WbScheme *scheme, WbSlice secret, const char **problem)
+wb_key_init(WbKey *key, const WbScheme *scheme, WbKeyUse use, WbSlice secret, const char **problem)
 {
-	WbSlice prefix = scheme->secret_prefix;
-	size_t max_len = WB_MAX_TOKEN;
+	PreparedKey *prepared = scheme->has_content ? OPENSSL_zalloc(sizeof(PreparedKey)) : NULL;
+	bool done = !scheme->has_content;
 
 	memset(key, 0, sizeof(*key));
+	key->prepared = prepared;
 	*problem = NULL;
-	if (prefix.len > 0 && secret.len >= prefix.len &&
-		memcmp(secret.data, prefix.data, prefix.len) == 0)
-		secret = wb_slice(secret.data + prefix.len, secret.len - prefix.len);
-	if (scheme->secret_encoding == WB_SECRET_HEX)
-		max_len = WB_MAX_TOKEN * 2;
-	else if (scheme->secret_encoding == WB_SECRET_BASE64)
-		max_len = (WB_MAX_TOKEN + 2) / 3 * 4;
-
+	secret = strip_prefix(scheme, secret);
 	if (secret.len == 0)
 		*problem = "The secret is empty.";
-	else if (secret.len > max_len)
-		*problem = "The secret is longer than 512 bytes.";
-	else if (!decode_secret(key, scheme->secret_encoding, secret))
-		*problem = scheme->secret_encoding == WB_SECRET_HEX ? "The secret is not hexadecimal." : "The secret is not base64.";
-	else if (key->len == 0)
-		*problem = "The secret is empty.";
-	else if (scheme->has_content && !prepare_key(key, traits_of(scheme)))
+	else if (!scheme->is_asymmetric)
+		*problem = decode_secret(key, scheme->secret_encoding, secret);
+
+	if (*problem == NULL && prepared != NULL)
+	{
+		prepared->work = EVP_MD_CTX_new();
+		if (scheme->is_asymmetric)
+			prepared->pkey = wb_public_key_read(scheme, use, secret, problem);
+		done = prepared->work != NULL &&
+			   (scheme->is_asymmetric ? prepared->pkey != NULL
+									  : prepare_digests(prepared, key, traits_of(scheme)));
+	}
+	if (*problem == NULL && !done)
 		*problem = "The cryptographic library refused to set up the digest.";
 	if (*problem == NULL)
 		return true;
@@ -263,10 +229,11 @@ wb_key_clear(WbKey *key)
 
 	if (prepared != NULL)
 	{
-		/* libcrypto wipes the state of a digest when it frees it. */
+		/* libcrypto wipes the state of a digest and private keys when it frees them. */
 		EVP_MD_CTX_free(prepared->inner);
 		EVP_MD_CTX_free(prepared->outer);
 		EVP_MD_CTX_free(prepared->work);
+		EVP_PKEY_free(prepared->pkey);
 		OPENSSL_free(prepared);
 	}
 	OPENSSL_cleanse(key, sizeof(*key));
@@ -295,18 +262,50 @@ compute_digest(const WbScheme *scheme, WbKey *key, WbMessage *message,
 	message->secret = wb_slice(NULL, 0);
 	if (done && traits->is_hmac)
 		done = EVP_MD_CTX_copy_ex(work, prepared->outer) == 1 &&
-			   EVP_DigestUpdate(work, digest, traits->digest_len) == 1 &&
+			   EVP_DigestUpdate(work, digest, traits->max_len) == 1 &&
 			   EVP_DigestFinal_ex(work, digest, NULL) == 1;
 	if (!done)
 		ERR_clear_error();
 	return done;
 }
 
-/* Digests a token, so that comparing two shows nothing of their lengths. */
+/* A sink that only counts. */
 static bool
-digest_token(WbSlice token, unsigned char *digest)
+count_sink(void *arg, const char *data, size_t len)
 {
-	if (EVP_Digest(token.data, token.len, digest, NULL, EVP_sha256(), NULL) == 1)
+	*(size_t *) arg += len;
+	return true;
+}
+
+/*
+ * Puts the signed content of an asymmetric scheme together.  Returns bytes to
+ * give to OPENSSL_clear_free(), or NULL if a placeholder cannot be resolved or
+ * there is no memory.
+ */
+static char *
+assemble_content(const WbScheme *scheme, const WbMessage *message, size_t *len, int *failed_part)
+{
+	WbTextBuffer content = {NULL, 0, 0};
+
+	if (!wb_template_eval(&scheme->signed_content, message, count_sink, &content.capacity, failed_part))
+		return NULL;
+	/* One byte more, because no bytes would be no memory. */
+	content.data = OPENSSL_malloc(content.capacity + 1);
+	if (content.data != NULL &&
+		wb_template_eval(&scheme->signed_content, message, wb_text_sink, &content, failed_part))
+	{
+		*len = content.len;
+		return content.data;
+	}
+	OPENSSL_clear_free(content.data, content.capacity + 1);
+	ERR_clear_error();
+	return NULL;
+}
+
+static bool
+digest_sha256(WbSlice text, unsigned char *digest)
+{
+	if (EVP_Digest(text.data, text.len, digest, NULL, EVP_sha256(), NULL) == 1)
 		return true;
 	ERR_clear_error();
 	return false;
@@ -335,47 +334,59 @@ announce_signature(const WbScheme *scheme, WbMessage *message)
 
 /* Reads the signature's text; WB_VERIFIED here means that it is there. */
 static WbVerdict
-read_signature(const WbScheme *scheme, WbMessage *message, WbTextBuffer *text)
+read_signature(const WbScheme *scheme, WbMessage *message, WbSignatureDetails *details)
 {
+	WbTextBuffer text = {details->signature, 0, sizeof(details->signature)};
 	int count = wb_locator_count(&scheme->signature_from, message);
+	bool fits;
 
 	if (count != 1)
 		return count == 0 ? WB_NO_SIGNATURE : WB_SEVERAL_SIGNATURES;
-	if (!wb_part_eval(&scheme->signature_from, message, wb_text_sink, text))
+	fits = wb_part_eval(&scheme->signature_from, message, wb_text_sink, &text);
+	details->signature_len = text.len;
+	if (!fits)
 		return WB_BAD_SIGNATURE;
-	if (text->len == 0)
+	if (text.len == 0)
 		return WB_NO_SIGNATURE;
-	message->signature = wb_slice(text->data, text->len);
+	message->signature = wb_slice(text.data, text.len);
 	return WB_VERIFIED;
 }
 
-/* Collects the elements that could be a digest of this scheme. */
-static WbVerdict
-collect_candidates(const WbScheme *scheme, WbSlice text, Candidates *candidates)
+static bool
+read_candidate(const WbScheme *scheme, WbSlice text, Candidate *candidate)
 {
+	if (scheme->algorithm != WB_ALG_TOKEN)
+		return decode_candidate(scheme, text, candidate);
+	/* Comparing digests shows nothing of the lengths of two tokens. */
+	candidate->len = SHA256_LEN;
+	return digest_sha256(text, candidate->bytes);
+}
+
+/* Collects the elements that could be a signature of this scheme. */
+static WbVerdict
+collect_candidates(const WbScheme *scheme, WbSlice text, Candidates *candidates,
+				   WbSignatureDetails *details)
+{
+	int max_count = scheme->is_asymmetric ? MAX_PUBLIC_CANDIDATES : MAX_CANDIDATES;
 	WbSlice prefix = scheme->element_prefix;
 	WbSlice element;
 
-	candidates->has_element = false;
-	candidates->count = 0;
-	while (candidates->count < MAX_CANDIDATES &&
+	while (candidates->count < max_count &&
 		   wb_slice_next(&text, scheme->list_separator, &element))
 	{
-		unsigned char *digest = candidates->digests[candidates->count];
-
 		element = wb_slice_trim_spaces(element);
 		if (element.len <= prefix.len ||
 			(prefix.len > 0 && memcmp(element.data, prefix.data, prefix.len) != 0))
 			continue;
 		element = wb_slice(element.data + prefix.len, element.len - prefix.len);
-		candidates->has_element = true;
-		if (scheme->algorithm == WB_ALG_TOKEN ? digest_token(element, digest)
-											  : decode_digest(scheme, element, digest))
+		details->elements++;
+		if (read_candidate(scheme, element, &candidates->list[candidates->count]))
 			candidates->count++;
 	}
+	details->candidates = candidates->count;
 	if (candidates->count > 0)
 		return WB_VERIFIED;
-	return candidates->has_element ? WB_BAD_SIGNATURE : WB_NO_SIGNATURE;
+	return details->elements > 0 ? WB_BAD_SIGNATURE : WB_NO_SIGNATURE;
 }
 
 /* Reads the timestamp's text; false if it is missing, empty or too long. */
@@ -389,10 +400,39 @@ read_timestamp(const WbScheme *scheme, WbMessage *message, WbTextBuffer *text)
 	return true;
 }
 
+/*
+ * Reads what a message says about its signature.  WB_VERIFIED here means that
+ * there is something to verify.  The message points into the details until
+ * forget_signature().
+ */
+static WbVerdict
+read_evidence(const WbScheme *scheme, WbMessage *message, Candidates *candidates,
+			  WbSignatureDetails *details)
+{
+	WbTextBuffer ts = {details->timestamp, 0, sizeof(details->timestamp)};
+	WbVerdict verdict;
+	bool has_ts = true;
+
+	details->signature_len = 0;
+	details->elements = 0;
+	details->candidates = 0;
+	details->has_time = false;
+	candidates->count = 0;
+
+	announce_signature(scheme, message);
+	verdict = read_signature(scheme, message, details);
+	if (verdict == WB_VERIFIED)
+		verdict = collect_candidates(scheme, message->signature, candidates, details);
+	if (scheme->has_timestamp)
+		has_ts = read_timestamp(scheme, message, &ts);
+	details->timestamp_len = ts.len;
+	return verdict == WB_VERIFIED && !has_ts ? WB_UNRESOLVED : verdict;
+}
+
 /* Compares every candidate with what every key makes of the message. */
 static WbVerdict
-match_keys(const WbScheme *scheme, WbKey *const *keys, int key_count,
-		   WbMessage *message, const Candidates *candidates, int *matched)
+match_digests(const WbScheme *scheme, WbKey *const *keys, int key_count,
+			  WbMessage *message, const Candidates *candidates, int *matched)
 {
 	const AlgorithmTraits *traits = traits_of(scheme);
 	unsigned char expected[WB_MAX_DIGEST];
@@ -405,11 +445,11 @@ match_keys(const WbScheme *scheme, WbKey *const *keys, int key_count,
 		if (scheme->has_content)
 			done = compute_digest(scheme, keys[i], message, expected, NULL);
 		else
-			done = digest_token(wb_slice((const char *) keys[i]->bytes, keys[i]->len), expected);
+			done = digest_sha256(wb_slice((const char *) keys[i]->bytes, keys[i]->len), expected);
 		if (!done)
 			verdict = WB_UNRESOLVED;
 		for (int j = 0; j < candidates->count && verdict == WB_MISMATCH; j++)
-			if (CRYPTO_memcmp(expected, candidates->digests[j], traits->digest_len) == 0)
+			if (CRYPTO_memcmp(expected, candidates->list[j].bytes, traits->max_len) == 0)
 			{
 				verdict = WB_VERIFIED;
 				*matched = i;
@@ -419,15 +459,67 @@ match_keys(const WbScheme *scheme, WbKey *const *keys, int key_count,
 	return verdict;
 }
 
+/* Tries every public key on every candidate; what is signed is the same for all. */
+static WbVerdict
+match_public_keys(const WbScheme *scheme, WbKey *const *keys, int key_count,
+				  const WbMessage *message, const Candidates *candidates, int *matched)
+{
+	WbVerdict verdict = WB_MISMATCH;
+	size_t len;
+	char *content = assemble_content(scheme, message, &len, NULL);
+
+	if (content == NULL)
+		return WB_UNRESOLVED;
+	for (int i = 0; i < key_count && verdict == WB_MISMATCH; i++)
+	{
+		PreparedKey *prepared = keys[i]->prepared;
+
+		for (int j = 0; j < candidates->count && verdict == WB_MISMATCH; j++)
+			if (wb_public_key_verify(scheme, prepared->pkey, prepared->work, wb_slice(content, len),
+									 candidates->list[j].bytes, candidates->list[j].len))
+			{
+				verdict = WB_VERIFIED;
+				*matched = i;
+			}
+	}
+	OPENSSL_clear_free(content, len + 1);
+	return verdict;
+}
+
+/* Compares the body with the digest of it that an authentic message carries. */
+static WbVerdict
+check_body(const WbScheme *scheme, const WbMessage *message)
+{
+	char text_data[2 * WB_MAX_DIGEST];
+	WbTextBuffer text = {text_data, 0, sizeof(text_data)};
+	unsigned char claimed[SHA256_LEN];
+	unsigned char actual[SHA256_LEN];
+	size_t len;
+
+	if (wb_locator_count(&scheme->body_digest_from, message) != 1 ||
+		!wb_part_eval(&scheme->body_digest_from, message, wb_text_sink, &text) ||
+		!wb_hex_decode(wb_slice(text.data, text.len), claimed, sizeof(claimed), &len) ||
+		len != sizeof(claimed) || !digest_sha256(message->body, actual))
+		return WB_BODY_CHANGED;
+	return CRYPTO_memcmp(claimed, actual, sizeof(actual)) == 0 ? WB_VERIFIED : WB_BODY_CHANGED;
+}
+
+static void
+parse_time(const WbScheme *scheme, WbSignatureDetails *details)
+{
+	details->has_time = wb_time_parse(wb_slice(details->timestamp, details->timestamp_len),
+									  scheme->timestamp_format, &details->signed_at_us);
+}
+
 /* Judges an authentic message by its age.  The window is symmetric. */
 static WbVerdict
-check_window(const WbScheme *scheme, WbSlice ts, int64_t now_ms)
+check_window(const WbScheme *scheme, WbSignatureDetails *details, int64_t now_ms)
 {
 	int64_t tolerance_s = scheme->tolerance_s;
-	int64_t unix_us;
 	int64_t distance_us;
 
-	if (!wb_time_parse(ts, scheme->timestamp_format, &unix_us))
+	parse_time(scheme, details);
+	if (!details->has_time)
 		return WB_BAD_TIMESTAMP;
 	/* A caller's clock may say anything, also infinity: keep within range. */
 	if (now_ms < 0)
@@ -436,20 +528,35 @@ check_window(const WbScheme *scheme, WbSlice ts, int64_t now_ms)
 		now_ms = END_OF_TIME * 1000;
 	if (tolerance_s > END_OF_TIME)
 		tolerance_s = END_OF_TIME;
-	distance_us = now_ms * 1000 - unix_us;
+	distance_us = now_ms * 1000 - details->signed_at_us;
 	if (distance_us < 0)
 		distance_us = -distance_us;
 	return distance_us <= tolerance_s * 1000000 ? WB_VERIFIED : WB_STALE;
+}
+
+/* Judges a message of which read_evidence() found something to verify. */
+static WbVerdict
+judge(const WbScheme *scheme, WbKey *const *keys, int key_count, WbMessage *message, int64_t now_ms,
+	  const Candidates *candidates, WbSignatureDetails *details, int *matched)
+{
+	WbVerdict verdict;
+
+	if (scheme->is_asymmetric)
+		verdict = match_public_keys(scheme, keys, key_count, message, candidates, matched);
+	else
+		verdict = match_digests(scheme, keys, key_count, message, candidates, matched);
+	if (verdict == WB_VERIFIED && scheme->has_body_digest)
+		verdict = check_body(scheme, message);
+	if (verdict == WB_VERIFIED && scheme->has_timestamp && scheme->tolerance_s >= 0)
+		verdict = check_window(scheme, details, now_ms);
+	return verdict;
 }
 
 WbVerdict
 wb_signature_verify(const WbScheme *scheme, WbKey *const *keys, int key_count,
 					WbMessage *message, int64_t now_ms, int *matched)
 {
-	char signature_data[MAX_SIGNATURE_TEXT];
-	char ts_data[MAX_TIMESTAMP_TEXT];
-	WbTextBuffer signature = {signature_data, 0, sizeof(signature_data)};
-	WbTextBuffer ts = {ts_data, 0, sizeof(ts_data)};
+	WbSignatureDetails details; /* set as far as it is needed */
 	Candidates candidates;
 	WbVerdict verdict;
 	int key_index = -1;
@@ -461,18 +568,11 @@ wb_signature_verify(const WbScheme *scheme, WbKey *const *keys, int key_count,
 	if (key_count <= 0)
 		return WB_NO_SECRET;
 
-	announce_signature(scheme, message);
-	verdict = read_signature(scheme, message, &signature);
+	verdict = read_evidence(scheme, message, &candidates, &details);
 	if (verdict == WB_VERIFIED)
-		verdict = collect_candidates(scheme, message->signature, &candidates);
-	if (verdict == WB_VERIFIED && scheme->has_timestamp && !read_timestamp(scheme, message, &ts))
-		verdict = WB_UNRESOLVED;
-	if (verdict == WB_VERIFIED)
-		verdict = match_keys(scheme, keys, key_count, message, &candidates, &key_index);
-	if (verdict == WB_VERIFIED && matched != NULL)
+		verdict = judge(scheme, keys, key_count, message, now_ms, &candidates, &details, &key_index);
+	if (matched != NULL)
 		*matched = key_index;
-	if (verdict == WB_VERIFIED && scheme->has_timestamp && scheme->tolerance_s >= 0)
-		verdict = check_window(scheme, message->ts, now_ms);
 
 	/* What the message pointed to ends with this function. */
 	forget_signature(message);
@@ -480,32 +580,68 @@ wb_signature_verify(const WbScheme *scheme, WbKey *const *keys, int key_count,
 }
 
 static bool
-put_digest(const WbScheme *scheme, const unsigned char *digest, WbTextBuffer *out)
+put_signature(const WbScheme *scheme, const unsigned char *bytes, size_t len, WbTextBuffer *out)
 {
-	static const char hex_digits[] = "0123456789abcdef";
-	size_t digest_len = traits_of(scheme)->digest_len;
-	char text[2 * WB_MAX_DIGEST + 1];
+	if (!wb_text_sink(out, scheme->element_prefix.data, scheme->element_prefix.len))
+		return false;
+	if (scheme->encoding == WB_ENC_HEX || scheme->encoding == WB_ENC_AUTO)
+		return wb_hex_put(out, bytes, len);
+	return wb_base64_put(out, bytes, len, scheme->encoding == WB_ENC_BASE64URL);
+}
+
+/* Writes down the element that would have been right. */
+static void
+describe_expected(const WbScheme *scheme, WbKey *key, WbMessage *message, WbSignatureDetails *details)
+{
+	WbTextBuffer text = {details->expected, 0, sizeof(details->expected)};
+	unsigned char digest[WB_MAX_DIGEST];
+
+	if (compute_digest(scheme, key, message, digest, NULL) &&
+		put_signature(scheme, digest, traits_of(scheme)->max_len, &text))
+		details->expected_len = text.len;
+	OPENSSL_cleanse(digest, sizeof(digest));
+}
+
+/* Evaluates the signed content without the secret, once to see whether it can be. */
+static void
+describe_content(const WbScheme *scheme, WbMessage *message, WbSink sink, void *arg,
+				 WbSignatureDetails *details)
+{
 	size_t len = 0;
 
-	if (scheme->encoding == WB_ENC_HEX || scheme->encoding == WB_ENC_AUTO)
-	{
-		for (size_t i = 0; i < digest_len; i++)
-		{
-			text[len++] = hex_digits[digest[i] >> 4];
-			text[len++] = hex_digits[digest[i] & 0xF];
-		}
-		return wb_text_sink(out, text, len);
-	}
-	len = (size_t) EVP_EncodeBlock((unsigned char *) text, digest, (int) digest_len);
-	if (scheme->encoding == WB_ENC_BASE64URL)
-	{
-		while (len > 0 && text[len - 1] == '=')
-			len--;
-		for (size_t i = 0; i < len; i++)
-			text[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_'
-															: text[i];
-	}
-	return wb_text_sink(out, text, len);
+	message->secret = wb_slice_cstring("***");
+	(void) wb_template_eval(&scheme->signed_content, message, count_sink, &len, &details->failed_part);
+	(void) wb_template_eval(&scheme->signed_content, message, sink, arg, NULL);
+	message->secret = wb_slice(NULL, 0);
+}
+
+WbVerdict
+wb_signature_explain(const WbScheme *scheme, WbKey *key, WbMessage *message, int64_t now_ms,
+					 WbSink content_sink, void *content_arg, WbSignatureDetails *details)
+{
+	Candidates candidates;
+	WbVerdict verdict;
+	int matched;
+
+	memset(details, 0, sizeof(*details));
+	details->failed_part = -1;
+	if (scheme->algorithm == WB_ALG_NONE)
+		return WB_UNSIGNED;
+
+	verdict = read_evidence(scheme, message, &candidates, details);
+	if (key == NULL)
+		verdict = WB_NO_SECRET;
+	else if (verdict == WB_VERIFIED)
+		verdict = judge(scheme, &key, 1, message, now_ms, &candidates, details, &matched);
+
+	if (message->has_ts)
+		parse_time(scheme, details);
+	if (scheme->has_content)
+		describe_content(scheme, message, content_sink, content_arg, details);
+	if (key != NULL && scheme->has_content && !scheme->is_asymmetric)
+		describe_expected(scheme, key, message, details);
+	forget_signature(message);
+	return verdict;
 }
 
 /*
@@ -535,12 +671,39 @@ place_timestamp(const WbScheme *scheme, WbMessage *message, WbSlice ts,
 	return wb_text_sink(signature, &scheme->list_separator, 1);
 }
 
+/* Appends the signature of a message that place_timestamp() has completed. */
+static bool
+sign_content(const WbScheme *scheme, WbKey *key, WbMessage *message,
+			 WbTextBuffer *signature, int *failed_part)
+{
+	PreparedKey *prepared = key->prepared;
+	unsigned char bytes[WB_MAX_PUBLIC_SIGNATURE];
+	size_t len = traits_of(scheme)->max_len;
+	size_t content_len;
+	char *content;
+	bool done;
+
+	if (!scheme->is_asymmetric)
+		done = compute_digest(scheme, key, message, bytes, failed_part);
+	else
+	{
+		content = assemble_content(scheme, message, &content_len, failed_part);
+		if (content == NULL)
+			return false;
+		done = wb_public_key_sign(scheme, prepared->pkey, prepared->work,
+								  wb_slice(content, content_len), bytes, &len);
+		OPENSSL_clear_free(content, content_len + 1);
+	}
+	done = done && put_signature(scheme, bytes, len, signature);
+	OPENSSL_cleanse(bytes, sizeof(bytes));
+	return done;
+}
+
 bool
 wb_signature_sign(const WbScheme *scheme, WbKey *key, WbMessage *message,
 				  WbSlice ts, WbTextBuffer *signature, int *failed_part)
 {
-	unsigned char digest[WB_MAX_DIGEST];
-	char ts_data[MAX_TIMESTAMP_TEXT];
+	char ts_data[WB_MAX_TIMESTAMP_TEXT];
 	WbTextBuffer ts_buffer = {ts_data, 0, sizeof(ts_data)};
 	WbSlice prefix = scheme->element_prefix;
 	bool done;
@@ -555,10 +718,7 @@ wb_signature_sign(const WbScheme *scheme, WbKey *key, WbMessage *message,
 
 	announce_signature(scheme, message);
 	done = !scheme->has_timestamp || place_timestamp(scheme, message, ts, &ts_buffer, signature);
-	done = done && compute_digest(scheme, key, message, digest, failed_part) &&
-		   wb_text_sink(signature, prefix.data, prefix.len) &&
-		   put_digest(scheme, digest, signature);
-	OPENSSL_cleanse(digest, sizeof(digest));
+	done = done && sign_content(scheme, key, message, signature, failed_part);
 	forget_signature(message);
 	return done;
 }
@@ -575,6 +735,7 @@ wb_verdict_text(WbVerdict verdict)
 		"signature malformed",
 		"signed content incomplete",
 		"signature does not match",
+		"body does not match its digest",
 		"timestamp malformed",
 		"timestamp outside the window",
 	};

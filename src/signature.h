@@ -8,15 +8,19 @@
 #ifndef WB_SIGNATURE_H
 #define WB_SIGNATURE_H
 
-#include "scheme.h"
+#include "public_key.h"
 
 #define WB_MAX_DIGEST 64 /* bytes of the longest digest, SHA-512 */
 #define WB_MAX_TOKEN 512 /* bytes of the longest token or decoded key */
 
+#define WB_MAX_SIGNATURE_TEXT 4096 /* bytes of the text at signature_from */
+#define WB_MAX_TIMESTAMP_TEXT 128
+
 /*
  * A decoded secret, with whatever libcrypto state makes using it cheap.
  * wb_key_init() allocates through libcrypto; wb_key_clear() frees and wipes
- * and may be called on a zeroed or failed key.
+ * and may be called on a zeroed or failed key.  Of an asymmetric scheme the
+ * bytes stay empty: the key is part of libcrypto's state.
  */
 typedef struct WbKey
 {
@@ -27,16 +31,18 @@ typedef struct WbKey
 
 /*
  * Decodes a secret for a scheme.  False, with *problem a static sentence that
- * reveals nothing of the secret, if it is empty, too long or not in the
- * scheme's secret encoding.
+ * reveals nothing of the secret, if it is empty, too long, not in the scheme's
+ * secret encoding, or not a key of its algorithm.  The use tells which key of
+ * an asymmetric scheme it has to be; to others it makes no difference.
  */
-extern bool wb_key_init(WbKey *key, const WbScheme *scheme, WbSlice secret, const char **problem);
+extern bool wb_key_init(WbKey *key, const WbScheme *scheme, WbKeyUse use, WbSlice secret,
+						const char **problem);
 extern void wb_key_clear(WbKey *key);
 
 /*
  * Outcome of a verification.  Only WB_VERIFIED means that the delivery is
- * authentic.  Signature first, window second: WB_STALE is told only to those
- * who have the key.
+ * authentic.  Signature first, digest and window second: WB_STALE is told only
+ * to those who have the key.
  */
 typedef enum WbVerdict
 {
@@ -45,9 +51,10 @@ typedef enum WbVerdict
 	WB_NO_SECRET,          /* no key was given */
 	WB_NO_SIGNATURE,       /* signature_from is absent, empty, or has no element with the prefix */
 	WB_SEVERAL_SIGNATURES, /* signature_from occurs with different values */
-	WB_BAD_SIGNATURE,      /* no element decodes to a digest of the right length */
+	WB_BAD_SIGNATURE,      /* no element decodes to a signature of the right length */
 	WB_UNRESOLVED,         /* a placeholder of the signed content, or the timestamp, is missing */
 	WB_MISMATCH,
+	WB_BODY_CHANGED,  /* authentic, but the digest it vouches for is another body's, or missing */
 	WB_BAD_TIMESTAMP, /* authentic, but the timestamp is not one */
 	WB_STALE          /* authentic, but outside the window */
 } WbVerdict;
@@ -73,5 +80,33 @@ extern WbVerdict wb_signature_verify(const WbScheme *scheme, WbKey *const *keys,
  */
 extern bool wb_signature_sign(const WbScheme *scheme, WbKey *key, WbMessage *message,
 							  WbSlice ts, WbTextBuffer *signature, int *failed_part);
+
+/* What a verification saw and made of it. */
+typedef struct WbSignatureDetails
+{
+	char signature[WB_MAX_SIGNATURE_TEXT]; /* text at signature_from, as far as it fits */
+	size_t signature_len;
+	int elements;   /* of the text, with the prefix, as far as they were looked at */
+	int candidates; /* those among them that decode */
+	char timestamp[WB_MAX_TIMESTAMP_TEXT];
+	size_t timestamp_len;
+	bool has_time;        /* the timestamp is one */
+	int64_t signed_at_us; /* Unix microseconds */
+	int failed_part;      /* of the signed content: the first without a value, -1 if all have one */
+	char expected[1400];  /* element that would have been right, with the prefix */
+	size_t expected_len;  /* 0 if only the sender can tell: asymmetric, token, no key */
+} WbSignatureDetails;
+
+/*
+ * Verifies a message against one key (NULL: there is none) as
+ * wb_signature_verify() does and returns the same verdict, but goes on after a
+ * failure and fills in what can be known.  The signed content is handed to the
+ * sink piece by piece, with "***" in place of {secret}; it ends early before
+ * failed_part or when the sink refuses, which changes nothing else.  The text
+ * in "expected" is a valid signature: it is for those who may know the key.
+ */
+extern WbVerdict wb_signature_explain(const WbScheme *scheme, WbKey *key, WbMessage *message,
+									  int64_t now_ms, WbSink content_sink, void *content_arg,
+									  WbSignatureDetails *details);
 
 #endif /* WB_SIGNATURE_H */

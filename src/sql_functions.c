@@ -41,9 +41,6 @@ PG_FUNCTION_INFO_V1(webhook_bridge_verify);
 PG_FUNCTION_INFO_V1(webhook_bridge_sign);
 PG_FUNCTION_INFO_V1(webhook_bridge_status);
 
-/* Bytes of the longest signature text that sign() makes. */
-#define MAX_SIGNATURE (2 * WB_MAX_TOKEN)
-
 /*
  * What a call of verify() or sign() in a query has made of its first two
  * arguments, for the next one.  It is a memory context of its own, below that
@@ -69,10 +66,10 @@ static void require_argument(FunctionCallInfo fcinfo, int number, const char *na
 static WbSlice text_slice(Datum value);
 static void load_scheme(const char *provider, WbScheme *scheme);
 static Prepared *prepare_scheme(FunctionCallInfo fcinfo, Datum provider);
-static WbKey *prepare_key(Prepared *prepared, Datum secret);
+static WbKey *prepare_key(Prepared *prepared, WbKeyUse use, Datum secret);
 static void wipe_key(void *arg);
 static void note_invalidation(Datum argument, Oid relation);
-static void init_key(WbKey *key, const WbScheme *scheme, Datum secret, const char *provider);
+static void init_key(WbKey *key, const WbScheme *scheme, WbKeyUse use, Datum secret, const char *provider);
 static void read_message(FunctionCallInfo fcinfo, int headers, int body, WbMessage *message);
 static void read_headers(Jsonb *object, WbMessage *message);
 static void read_params(Jsonb *object, WbMessage *message);
@@ -104,7 +101,7 @@ webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
 	WbSlice *const members[] = {
 		&text.algorithm, &text.encoding, &text.signature_from, &text.list_separator,
 		&text.element_prefix, &text.signed_content, &text.secret_encoding,
-		&text.timestamp_from, &text.timestamp_format};
+		&text.timestamp_from, &text.timestamp_format, &text.body_digest_from};
 	WbScheme scheme;
 	WbSchemeError error;
 
@@ -157,7 +154,7 @@ webhook_bridge_check_secret(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 1, "secret");
 	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
 	load_scheme(provider, &scheme);
-	init_key(&key, &scheme, PG_GETARG_DATUM(1), provider);
+	init_key(&key, &scheme, WB_KEY_VERIFY, PG_GETARG_DATUM(1), provider);
 	wb_key_clear(&key);
 	PG_RETURN_BOOL(true);
 }
@@ -196,7 +193,7 @@ webhook_bridge_verify(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 6, "at");
 	prepared = prepare_scheme(fcinfo, PG_GETARG_DATUM(0));
 	read_message(fcinfo, 2, 3, &message);
-	key = prepare_key(prepared, PG_GETARG_DATUM(1));
+	key = prepare_key(prepared, WB_KEY_VERIFY, PG_GETARG_DATUM(1));
 	verdict = wb_signature_verify(&prepared->scheme, &key, 1, &message,
 								  unix_ms(PG_GETARG_TIMESTAMPTZ(6)), NULL);
 	PG_RETURN_BOOL(verdict == WB_VERIFIED);
@@ -213,7 +210,7 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 	const WbScheme *scheme;
 	char *ts;
 	WbMessage message = {0};
-	char bytes[MAX_SIGNATURE];
+	char bytes[WB_MAX_SIGNATURE_TEXT];
 	WbTextBuffer signature = {bytes, 0, sizeof(bytes)};
 	int failed_part;
 	bool signed_it;
@@ -239,7 +236,8 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 	if (scheme->has_timestamp && scheme->timestamp_from.kind == WB_PART_HEADER)
 		add_member(&added, scheme->timestamp_from.argument, wb_slice_cstring(ts));
 
-	signed_it = wb_signature_sign(scheme, prepare_key(prepared, PG_GETARG_DATUM(1)), &message, wb_slice_cstring(ts), &signature, &failed_part);
+	signed_it = wb_signature_sign(scheme, prepare_key(prepared, WB_KEY_SIGN, PG_GETARG_DATUM(1)),
+								  &message, wb_slice_cstring(ts), &signature, &failed_part);
 	if (!signed_it)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -413,9 +411,12 @@ prepare_scheme(FunctionCallInfo fcinfo, Datum provider)
 	return prepared;
 }
 
-/* The key made of the secret, made again only if that differs from the last. */
+/*
+ * The key made of the secret, made again only if that differs from the last.
+ * The use is the same whenever a call site asks.
+ */
 static WbKey *
-prepare_key(Prepared *prepared, Datum secret)
+prepare_key(Prepared *prepared, WbKeyUse use, Datum secret)
 {
 	WbSlice given = text_slice(secret);
 	char *copy;
@@ -423,7 +424,7 @@ prepare_key(Prepared *prepared, Datum secret)
 	if (prepared->secret.len > 0 && wb_slice_equal(given, prepared->secret))
 		return &prepared->key;
 	wipe_key(prepared);
-	init_key(&prepared->key, &prepared->scheme, secret, prepared->provider);
+	init_key(&prepared->key, &prepared->scheme, use, secret, prepared->provider);
 	copy = MemoryContextAlloc(prepared->context, given.len);
 	memcpy(copy, given.data, given.len);
 	prepared->secret = wb_slice(copy, given.len);
@@ -453,11 +454,11 @@ note_invalidation(Datum argument, Oid relation)
 }
 
 static void
-init_key(WbKey *key, const WbScheme *scheme, Datum secret, const char *provider)
+init_key(WbKey *key, const WbScheme *scheme, WbKeyUse use, Datum secret, const char *provider)
 {
 	const char *problem;
 
-	if (!wb_key_init(key, scheme, wb_secret_bytes(secret), &problem))
+	if (!wb_key_init(key, scheme, use, wb_secret_bytes(secret), &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the secret cannot be used for provider \"%s\"", provider),

@@ -48,7 +48,16 @@ static const SecretCase secret_cases[] = {
 	{"hex", "61 62", NULL},
 	{"hex", "0x61", NULL},
 	{"hex", "", NULL},
-	{"hex:k:", "k:6162", "ab"},
+	{"hex:k:", "k6162", "ab"},
+	{"hex:k:", "k:6162", NULL},
+	{"hex::k", "k6162", "ab"},
+	{"raw:a_:b_", "a_secret", "secret"},
+	{"raw:a_:b_", "b_secret", "secret"},
+	{"raw:a_:b_", "a_b_secret", "b_secret"},
+	{"raw:a_:b_", "c_secret", "c_secret"},
+	{"raw:a_:b_", "b_", NULL},
+	{"raw:a_:b_", "a", "a"},
+	{"base64:whpk_:whsk_", "whsk_YWJj", "abc"},
 	{"base64", "YWJj", "abc"},
 	{"base64", "YWI=", "ab"},
 	{"base64", "YWI", "ab"},
@@ -82,7 +91,7 @@ test_secrets(void)
 		const char *problem = NULL;
 
 		unit_case("%s as %s", secret_case->secret, secret_case->encoding);
-		if (wb_key_init(&key, &scheme, wb_slice_cstring(secret_case->secret), &problem))
+		if (wb_key_init(&key, &scheme, WB_KEY_VERIFY, wb_slice_cstring(secret_case->secret), &problem))
 		{
 			if (CHECK(secret_case->key != NULL))
 				CHECK_BYTES((char *) key.bytes, key.len, secret_case->key, strlen(secret_case->key));
@@ -112,12 +121,12 @@ test_secret_lengths(void)
 		const char *problem;
 
 		unit_case("%s", encodings[i]);
-		CHECK(wb_key_init(&key, &scheme, wb_slice(secret, lengths[i]), &problem));
+		CHECK(wb_key_init(&key, &scheme, WB_KEY_VERIFY, wb_slice(secret, lengths[i]), &problem));
 		CHECK_INT(key.len, 512);
 		wb_key_clear(&key);
-		CHECK(!wb_key_init(&key, &scheme, wb_slice(secret, lengths[i] + 1), &problem));
-		CHECK(!wb_key_init(&key, &scheme, wb_slice(secret, lengths[i] + 2), &problem));
-		CHECK(!wb_key_init(&key, &scheme, wb_slice(secret, sizeof(secret)), &problem));
+		CHECK(!wb_key_init(&key, &scheme, WB_KEY_VERIFY, wb_slice(secret, lengths[i] + 1), &problem));
+		CHECK(!wb_key_init(&key, &scheme, WB_KEY_VERIFY, wb_slice(secret, lengths[i] + 2), &problem));
+		CHECK(!wb_key_init(&key, &scheme, WB_KEY_VERIFY, wb_slice(secret, sizeof(secret)), &problem));
 	}
 }
 

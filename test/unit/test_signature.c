@@ -71,6 +71,7 @@ scheme_text(const Sample *sample)
 		wb_slice_cstring(sample->secret_encoding),
 		wb_slice_cstring(sample->timestamp_from),
 		wb_slice_cstring(sample->timestamp_format),
+		wb_slice(NULL, 0),
 		sample->tolerance_s};
 
 	return text;
@@ -129,7 +130,7 @@ verify_at(const Sample *sample, int64_t now_ms)
 
 	if (!CHECK(wb_scheme_parse(&text, &scheme, &error)))
 		return WB_UNSIGNED;
-	if (!CHECK(wb_key_init(&key, &scheme, wb_slice_cstring(sample->secret), &problem)))
+	if (!CHECK(wb_key_init(&key, &scheme, WB_KEY_VERIFY, wb_slice_cstring(sample->secret), &problem)))
 		return WB_NO_SECRET;
 	guard_message(&message, headers);
 	verdict = wb_signature_verify(&scheme, keys, 1, &message, now_ms, &matched);
@@ -163,7 +164,7 @@ sign(const Sample *sample, const char *ts, char *out, size_t size, int *failed_p
 	bool done;
 
 	if (!CHECK(wb_scheme_parse(&text, &scheme, &error)) ||
-		!CHECK(wb_key_init(&key, &scheme, wb_slice_cstring(sample->secret), &problem)))
+		!CHECK(wb_key_init(&key, &scheme, WB_KEY_SIGN, wb_slice_cstring(sample->secret), &problem)))
 		return false;
 	done = wb_signature_sign(&scheme, &key, &message, wb_slice_cstring(ts), &buffer, failed_part);
 	out[buffer.len] = '\0';
@@ -506,7 +507,7 @@ test_several_keys(void)
 	for (int i = 0; i < 4; i++)
 	{
 		pointers[i] = &keys[i];
-		CHECK(wb_key_init(&keys[i], &scheme, wb_slice_cstring(secrets[i]), &problem));
+		CHECK(wb_key_init(&keys[i], &scheme, WB_KEY_VERIFY, wb_slice_cstring(secrets[i]), &problem));
 	}
 	CHECK_INT(wb_signature_verify(&scheme, pointers, 4, &message, 0, &matched), WB_VERIFIED);
 	CHECK_INT(matched, 2);
