@@ -3,7 +3,7 @@
  * rejection.c
  *	  What is kept of refused deliveries.
  *
- * Deliveries that an endpoint refused, for their signature or their size, are
+ * Deliveries that an endpoint refused, for signature, size or method, are
  * what its owner wants to see when a secret is wrong; they are also what any
  * stranger can send, as many as the network carries.  So little of them is
  * kept, at a low rate, and without a promise:
@@ -72,7 +72,7 @@ static const char *const row_names[] = {
 	"body", "body_size", "remote_addr"};
 static const Oid row_types[] = {
 	INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONOID,
-	BYTEAOID, INT4OID, INETOID};
+	BYTEAOID, INT8OID, INETOID};
 
 /*
  * An endpoint that has been dropped or renamed, or is just being so, has no row
@@ -118,8 +118,7 @@ wb_rejections_choose(WbDelivery *const *deliveries, int count, TimestampTz now,
 		TimestampTz *place;
 
 		/* answered 503 if its transaction failed, whatever was decided before */
-		if (name == NULL || (deliveries[i]->answer != WB_ANSWER_UNAUTHORIZED &&
-							 deliveries[i]->answer != WB_ANSWER_BODY_TOO_LARGE))
+		if (name == NULL || deliveries[i]->answer == WB_ANSWER_UNAVAILABLE)
 			continue;
 		if (!has_room(receiver_full_at, &receiver_rate, now))
 			break;
@@ -209,7 +208,7 @@ put_row(Tuplestorestate *rows, const WbDelivery *delivery, int number)
 	c++;
 	values[c++] = CStringGetTextDatum(headers);
 	values[c++] = wb_feed_bytes(wb_slice(delivery->body.data, Min(delivery->body.len, KEPT_BODY)));
-	values[c++] = Int32GetDatum((int32) delivery->body.len);
+	values[c++] = Int64GetDatum((int64) Max(delivery->body.len, delivery->refused_size));
 	values[c++] = delivery->remote_addr;
 	Assert(c == lengthof(row_names));
 
