@@ -34,12 +34,9 @@ CREATE TABLE webhook_bridge.providers (
         CONSTRAINT providers_occurred_at_from_check CHECK (webhook_bridge.check_template(occurred_at_from)),
     occurred_at_format text NOT NULL DEFAULT 's'
         CONSTRAINT providers_occurred_at_format_check CHECK (occurred_at_format IN ('s', 'ms', 'iso8601')),
-    handshake_if text
-        CONSTRAINT providers_handshake_if_check CHECK (webhook_bridge.check_template(handshake_if)),
-    handshake_equals text
-        CONSTRAINT providers_handshake_equals_check CHECK (webhook_bridge.check_template(handshake_equals)),
-    handshake_reply text
-        CONSTRAINT providers_handshake_reply_check CHECK (webhook_bridge.check_template(handshake_reply)),
+    handshake_if text,
+    handshake_equals text,
+    handshake_reply text,
     handshake_type text NOT NULL DEFAULT 'text/plain'
         CONSTRAINT providers_handshake_type_check CHECK (handshake_type IN ('text/plain', 'application/json')),
     handshake_signed boolean NOT NULL DEFAULT true,
@@ -50,7 +47,9 @@ CREATE TABLE webhook_bridge.providers (
     CONSTRAINT providers_scheme_check CHECK (webhook_bridge.check_scheme(
         algorithm, encoding, signature_from, list_separator, element_prefix,
         signed_content, secret_encoding, timestamp_from, timestamp_format,
-        body_digest_from, extract(epoch FROM tolerance)::bigint))
+        body_digest_from, extract(epoch FROM tolerance)::bigint)),
+    CONSTRAINT providers_handshake_check CHECK (webhook_bridge.check_handshake(
+        handshake_if, handshake_equals, handshake_reply, handshake_signed))
 );
 COMMENT ON TABLE webhook_bridge.providers IS
 'Kinds of remote systems: how each signs its deliveries and where a delivery carries topic, id, source and time. Add your own with INSERT; change a copy, not a built-in row, because dumps leave those out';

@@ -301,7 +301,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.drop_endpoint(text) IS
-'Removes an endpoint and its secrets; its events stay';
+'Removes an endpoint, its secrets and its rejections; its events stay';
 
 CREATE FUNCTION webhook_bridge.add_secret(
     endpoint text,

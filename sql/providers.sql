@@ -1,11 +1,43 @@
 -- Providers: what is refused, and one of the user's own.
 \set SHOW_CONTEXT never
-SELECT name, algorithm, encoding, signature_from, list_separator, element_prefix, signed_content,
-       secret_encoding, timestamp_from, timestamp_format, tolerance
-FROM webhook_bridge.providers ORDER BY name COLLATE "C";
-SELECT name, topic_from, external_id_from, source_from, webhook_remote_id_from, error_code_from,
-       occurred_at_from, occurred_at_format, generates_secret, get_deliveries
-FROM webhook_bridge.providers ORDER BY name COLLATE "C";
+-- how each signs; what is null or empty is left out
+\pset format unaligned
+\pset tuples_only on
+SELECT name, evidence, concat_ws(', ', algorithm || coalesce(' ' || CASE WHEN algorithm NOT IN ('none', 'token') THEN encoding END, ''),
+           signature_from, 'separator ' || quote_literal(nullif(list_separator, '')),
+           'prefix ' || quote_literal(nullif(element_prefix, '')),
+           'signs ' || CASE WHEN algorithm NOT IN ('none', 'token') THEN signed_content END,
+           'secret ' || nullif(secret_encoding, 'raw'), 'time ' || timestamp_from || ' ' || timestamp_format,
+           'within ' || tolerance, 'body digest ' || body_digest_from,
+           CASE WHEN generates_secret THEN 'generates secret' END, CASE WHEN get_deliveries THEN 'get deliveries' END)
+FROM webhook_bridge.providers WHERE builtin ORDER BY name COLLATE "C";
+
+-- where each has what
+SELECT name, concat_ws(', ', 'topic ' || topic_from, 'id ' || external_id_from, 'source ' || source_from,
+           'webhook ' || webhook_remote_id_from, 'error ' || error_code_from,
+           'time ' || occurred_at_from || ' ' || occurred_at_format)
+FROM webhook_bridge.providers WHERE builtin ORDER BY name COLLATE "C";
+
+-- handshakes
+SELECT name, handshake_if, handshake_equals, handshake_reply, handshake_type, handshake_signed
+FROM webhook_bridge.providers
+WHERE builtin AND coalesce(handshake_if, handshake_equals, handshake_reply) IS NOT NULL ORDER BY name COLLATE "C";
+\pset tuples_only off
+\pset format aligned
+
+-- what users need to know is there; only generic rests on nothing but ourselves,
+-- and Ecomanager's documentation has an address of its own for each shop
+SELECT name, docs_url IS NULL AS no_docs_url, remarks IS NULL AS no_remarks, evidence IS NULL AS no_evidence
+FROM webhook_bridge.providers
+WHERE builtin AND (docs_url IS NULL OR remarks IS NULL OR evidence IS NULL) ORDER BY name COLLATE "C";
+
+-- a row of general knowledge that does not say so (none)
+SELECT name FROM webhook_bridge.providers WHERE evidence = 'unchecked' AND remarks !~ 'general knowledge';
+
+-- nothing that is taken over into columns is where a token or the signature is (none)
+SELECT name FROM webhook_bridge.providers, unnest(ARRAY[topic_from, external_id_from, source_from,
+           webhook_remote_id_from, error_code_from, occurred_at_from]) AS template
+WHERE strpos(template, signature_from) > 0 OR template ~ '{(secret|sig:)';
 
 INSERT INTO webhook_bridge.providers (name, title, signature_from) VALUES ('Bad Name', 't', 'header:X');
 INSERT INTO webhook_bridge.providers (name, title) VALUES ('bad', 't');
@@ -27,6 +59,11 @@ INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) V
 INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) VALUES ('bad', 't', 'header:X', '{header:X-Topic} and }');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, source_from) VALUES ('bad', 't', 'header:X', repeat('{body}{method}', 40));
 INSERT INTO webhook_bridge.providers (name, title, signature_from, algorithm, signed_content) VALUES ('bad', 't', 'header:X', 'sha256', '{body}');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if) VALUES ('bad', 't', 'header:X', '{json:type}');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if, handshake_equals, handshake_reply) VALUES ('bad', 't', 'header:X', '{json:type}', 'ping', '{secret}');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if, handshake_equals, handshake_reply, handshake_signed) VALUES ('bad', 't', 'header:X', '{json:type}', 'ping', '{hmac:json:token}', false);
+INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_type) VALUES ('bad', 't', 'header:X', 'text/html');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, evidence) VALUES ('bad', 't', 'header:X', 'hearsay');
 UPDATE webhook_bridge.providers SET signed_content = '{nonsense}' WHERE name = 'github';
 
 -- an own provider is one row

@@ -31,6 +31,8 @@ static const AnswerText answers[] = {
 	[WB_ANSWER_STORED] = {200, "OK", "", "{\"status\":\"stored\"}", WB_COUNT_STORED},
 	[WB_ANSWER_DUPLICATE] = {200, "OK", "", "{\"status\":\"duplicate\"}", WB_COUNT_DUPLICATE},
 	[WB_ANSWER_PROBE] = {200, "OK", "", "{\"status\":\"ready\"}", WB_COUNT_PROBE},
+	/* what is echoed is text, whatever a browser would like to make of it */
+	[WB_ANSWER_HANDSHAKE] = {200, "OK", "X-Content-Type-Options: nosniff\r\n", "", WB_COUNT_PROBE},
 	[WB_ANSWER_MALFORMED] = {400, "Bad Request", "",
 							 "{\"error\":\"malformed request\"}", WB_COUNT_MALFORMED},
 	/* a challenge is mandatory (RFC 9110, section 15.5.2); no registered scheme fits */
@@ -86,10 +88,17 @@ wb_answer_append(StringInfo out, WbAnswer answer, WbAnswerForm form)
 							 : form.http_1_0  ? "Connection: keep-alive\r\n"
 											  : "";
 
+	if (answer != WB_ANSWER_HANDSHAKE)
+	{
+		form.content_type = "application/json";
+		form.content = wb_slice_cstring(text->body);
+	}
 	appendStringInfo(out,
-					 "HTTP/1.1 %d %s\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n%s%s\r\n%s",
-					 text->status, text->reason, date_field(), (int) strlen(text->body),
-					 text->fields, connection, form.head ? "" : text->body);
+					 "HTTP/1.1 %d %s\r\n%sContent-Type: %s\r\nContent-Length: %d\r\n%s%s\r\n",
+					 text->status, text->reason, date_field(), form.content_type,
+					 (int) form.content.len, text->fields, connection);
+	if (!form.head)
+		appendBinaryStringInfo(out, form.content.data, (int) form.content.len);
 }
 
 /*

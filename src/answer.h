@@ -13,12 +13,14 @@
 #include "lib/stringinfo.h"
 
 #include "shmem.h"
+#include "slice.h"
 
 typedef enum WbAnswer
 {
 	WB_ANSWER_STORED,
 	WB_ANSWER_DUPLICATE,
 	WB_ANSWER_PROBE,
+	WB_ANSWER_HANDSHAKE, /* with the form's content */
 	WB_ANSWER_MALFORMED,
 	WB_ANSWER_UNAUTHORIZED,
 	WB_ANSWER_NOT_FOUND,
@@ -39,6 +41,8 @@ typedef struct WbAnswerForm
 	bool keep_alive; /* the connection goes on */
 	bool http_1_0;   /* the client speaks HTTP/1.0 */
 	bool head;       /* the request was a HEAD: no body */
+	const char *content_type;
+	WbSlice content; /* of the answer to a handshake; other answers have their own */
 } WbAnswerForm;
 
 extern WbAnswer wb_answer_for_status(int status);

@@ -31,6 +31,7 @@
 
 #include "batch.h"
 #include "catalog.h"
+#include "rejection.h"
 #include "store.h"
 
 /*
@@ -51,6 +52,10 @@
 #define NOTIFY_PAUSE_MS 10000    /* after its queue was found full */
 #define PARTITION_PAUSE_MS 10000 /* unless one is missing */
 #define LOOKUP_PAUSE_MS 1000     /* of endpoints for large bodies */
+#define RECORD_PAUSE_MS 10000    /* of rejections */
+
+/* Recording rejections may hold deliveries up for so long, and then not again for the pause. */
+#define RECORD_TIMEOUT_MS 200
 
 #define MAX_BATCH_LIMIT 10000 /* of webhook_bridge.max_batch */
 
@@ -71,6 +76,13 @@ typedef struct WbGroup
 	bool notify;
 	int stored; /* of them, by this transaction */
 } WbGroup;
+
+/* Refused deliveries that are to be kept. */
+typedef struct WbChosen
+{
+	WbDelivery *deliveries[WB_MAX_CHOSEN];
+	int count;
+} WbChosen;
 
 typedef struct WbLimitQuery
 {
@@ -97,6 +109,8 @@ static bool may_quote(int sqlstate);
 static bool befalls_all(int sqlstate);
 static bool store_group(WbDelivery **group, int count, TimestampTz until, WbFailure *failure);
 static void judge_and_store(void *argument);
+static void record_rejections(void);
+static void write_rejections(void *argument);
 static void prepare_partitions(bool missing);
 static void make_partitions(void *argument);
 static void find_limit(void *argument);
@@ -234,6 +248,8 @@ wb_batch_store(void)
 		}
 		refuse(&deliveries[done], delivery_count - done);
 	}
+	if (in_time && !ShutdownRequestPending)
+		record_rejections();
 	(void) pgstat_report_stat(false);
 	return in_time;
 }
@@ -309,6 +325,36 @@ judge_and_store(void *argument)
 	group->stored = wb_store_deliveries(accepted, accepted_count, now);
 	if (group->notify)
 		wb_store_notify(accepted, accepted_count);
+}
+
+/*
+ * Keeps some of what was refused, in a transaction of its own: whatever becomes
+ * of it, what was accepted is stored and every answer is decided.
+ */
+static void
+record_rejections(void)
+{
+	static TimestampTz again_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	WbChosen chosen;
+	WbFailure failure;
+
+	if (now < again_at)
+		return;
+	chosen.count = wb_rejections_choose(deliveries, delivery_count, now, chosen.deliveries);
+	if (chosen.count > 0 &&
+		!run_transaction("recording rejections", write_rejections, &chosen,
+						 TimestampTzPlusMilliseconds(now, RECORD_TIMEOUT_MS), &failure))
+		again_at = TimestampTzPlusMilliseconds(now, RECORD_PAUSE_MS);
+}
+
+static void
+write_rejections(void *argument)
+{
+	WbChosen *chosen = (WbChosen *) argument;
+
+	if (wb_catalog()->exists)
+		wb_rejections_record(chosen->deliveries, chosen->count);
 }
 
 /*
@@ -500,11 +546,11 @@ log_failure(const char *doing, ErrorData *error)
 				 ? errmsg("webhook_bridge failed in %s: error %s, whose message may quote a delivery",
 						  doing, unpack_sql_state(error->sqlerrcode))
 				 : errmsg("webhook_bridge failed in %s: %s", doing, error->message),
-			 errdetail("What could not be stored is answered 503. "
+			 errdetail("Deliveries that could not be stored are answered 503. "
 					   "Failures not logged since the last message: " UINT64_FORMAT ".",
 					   suppressed),
 			 may_quote(error->sqlerrcode)
-				 ? errhint("A trigger, an index or a constraint on webhook_bridge.events raised it.")
+				 ? errhint("A trigger, an index or a constraint on a table of webhook_bridge raised it.")
 				 : 0));
 	*last = now;
 	suppressed = 0;

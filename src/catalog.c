@@ -49,6 +49,7 @@ static uint64 checked_generation = 0; /* at the last look */
 static bool warned_version = false;
 static int guc_level = 0;              /* of settings in this transaction, 0 if none */
 static bool relies_on_commits = false; /* this transaction; see wb_rely_on_commits() */
+static bool promises_nothing = false;  /* this transaction; see wb_promise_nothing() */
 
 static void note_invalidation(Datum argument, Oid relation);
 static bool extension_usable(void);
@@ -183,6 +184,7 @@ void
 wb_begin(void)
 {
 	relies_on_commits = false;
+	promises_nothing = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	guc_level = 0;
@@ -207,7 +209,18 @@ wb_rely_on_commits(void)
 }
 
 /*
- * Commits, durably: what a receiver acknowledges must be on disk, so a weaker
+ * To be called between wb_begin() and wb_commit() if nobody is told that what
+ * is stored is stored.  The commit then waits neither for the disk nor for
+ * standbys.
+ */
+void
+wb_promise_nothing(void)
+{
+	promises_nothing = true;
+}
+
+/*
+ * Commits, durably unless wb_promise_nothing() was called: what a receiver acknowledges must be on disk, so a weaker
  * synchronous_commit is raised for this transaction.  The restricted role is
  * kept until the end, so that a deferred trigger is refused instead of running
  * with the rights of the process.
@@ -225,9 +238,9 @@ wb_commit(void)
 	PopActiveSnapshot();
 	if (guc_level > 0)
 		AtEOXact_GUC(false, guc_level); /* what a trigger has SET ends here */
-	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF ||
+	if (promises_nothing || synchronous_commit == SYNCHRONOUS_COMMIT_OFF ||
 		synchronous_commit == SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
-		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
+		(void) set_config_option("synchronous_commit", promises_nothing ? "off" : "on", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 	level = synchronous_commit;
 	wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
@@ -241,6 +254,8 @@ wb_commit(void)
 	}
 	CommitTransactionCommand();
 	SetUserIdAndSecContext(GetSessionUserId(), 0);
+	if (promises_nothing)
+		return true;
 	return wrote ? standbys_have(XactLastCommitEnd, level)
 				 : !relies_on_commits || standbys_have(seen, level);
 }

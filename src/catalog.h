@@ -33,6 +33,7 @@ extern void wb_catalog_doubt(void);
 
 extern void wb_begin(void);
 extern void wb_rely_on_commits(void);
+extern void wb_promise_nothing(void);
 extern bool wb_commit(void);
 extern void wb_abort(void);
 

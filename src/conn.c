@@ -564,7 +564,7 @@ wb_conns_answer(void)
 		/* once, however long writing takes */
 		if (conn->has_final && !conn->close_after)
 		{
-			wb_answer_append(&conn->out, conn->final, (WbAnswerForm){false, false, false});
+			wb_answer_append(&conn->out, conn->final, (WbAnswerForm){.keep_alive = false});
 			count_answer(conn->final);
 			conn->close_after = true;
 		}

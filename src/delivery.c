@@ -4,7 +4,7 @@
  *	  One delivery: what arrived, what was decided, what will be stored.
  *
  * Decides in the order that keeps strangers away from the tables: method, size,
- * signature; then reads topic, id, source and time by the provider's templates.
+ * signature; answers handshakes, which are not stored; then reads topic, id, source and time by the provider's templates.
  * Touches no table itself.
  *
  * Texts are allocated in the current memory context, which is the batch's.
@@ -16,6 +16,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
+#include "datum.h"
 #include "delivery.h"
 #include "guc.h"
 #include "json_scan.h"
@@ -24,7 +25,9 @@
 /* What is stored where a token stood, which is the secret itself. */
 #define MASKED_TOKEN "***"
 
+static void refuse(WbDelivery *delivery, WbAnswer answer, const char *reason);
 static bool carries_delivery(const WbDelivery *delivery, WbMessage *message);
+static bool answer_handshake(WbDelivery *delivery, const WbMessage *message);
 static bool verify(WbDelivery *delivery, WbMessage *message, TimestampTz now);
 static void extract(WbDelivery *delivery, WbMessage *message);
 static bool storable_text(const char *text, size_t len);
@@ -42,7 +45,11 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	bool is_get = wb_slice_equal(delivery->method, wb_slice_cstring("GET"));
 	int limit;
 
+	if (delivery->arrived_at == 0)
+		delivery->arrived_at = now;
 	delivery->endpoint = endpoint;
+	delivery->refusal = NULL;
+	delivery->refused_by = NULL;
 	delivery->verified = false;
 	delivery->secret_label = NULL;
 	memset(delivery->field, 0, sizeof(delivery->field));
@@ -62,6 +69,8 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	message.params = endpoint->params;
 	message.param_count = endpoint->param_count;
 
+	if (!endpoint->provider->handshake.is_signed && answer_handshake(delivery, &message))
+		return;
 	if ((is_get && !(endpoint->provider->get_deliveries && carries_delivery(delivery, &message))) ||
 		wb_slice_equal(delivery->method, wb_slice_cstring("HEAD")))
 	{
@@ -76,16 +85,49 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	limit = endpoint->max_body_size > 0 ? endpoint->max_body_size : wb_max_body_size;
 	if (delivery->body.len > (size_t) limit)
 	{
-		delivery->answer = WB_ANSWER_BODY_TOO_LARGE;
+		refuse(delivery, WB_ANSWER_BODY_TOO_LARGE, "body too large");
 		return;
 	}
 	if (!verify(delivery, &message, now) && !endpoint->allow_unverified)
 	{
-		delivery->answer = WB_ANSWER_UNAUTHORIZED;
+		refuse(delivery, WB_ANSWER_UNAUTHORIZED, wb_verdict_text(delivery->verdict));
 		return;
 	}
+	if (delivery->verified && endpoint->provider->handshake.is_signed &&
+		answer_handshake(delivery, &message))
+		return;
+	message.secret = wb_slice(NULL, 0); /* nothing that is stored may contain it */
 	extract(delivery, &message);
 	delivery->answer = WB_ANSWER_STORED;
+}
+
+/* Answers a handshake if the request is one. */
+static bool
+answer_handshake(WbDelivery *delivery, const WbMessage *message)
+{
+	const WbHandshake *handshake = &delivery->endpoint->provider->handshake;
+	char bytes[WB_MAX_REPLY];
+	WbTextBuffer reply = {bytes, 0, sizeof(bytes)};
+
+	if (!wb_handshake_answer(handshake, message, &reply))
+		return false;
+	delivery->answer = WB_ANSWER_HANDSHAKE;
+	delivery->form.content_type = handshake->is_json ? "application/json" : "text/plain; charset=utf-8";
+	delivery->form.content = wb_slice(pnstrdup(reply.data, reply.len), reply.len);
+	return true;
+}
+
+/*
+ * The endpoint refuses a delivery.  The reason is for those who run it, not for
+ * the client; its name is copied, because what rejection.c keeps is written when
+ * the endpoint may be gone from the cache.
+ */
+static void
+refuse(WbDelivery *delivery, WbAnswer answer, const char *reason)
+{
+	delivery->answer = answer;
+	delivery->refusal = reason;
+	delivery->refused_by = pstrdup(delivery->endpoint->name);
 }
 
 /* Whether a GET has what deliveries of its provider have: signature and topic. */
@@ -103,7 +145,10 @@ carries_delivery(const WbDelivery *delivery, WbMessage *message)
 		   topic.len > 0;
 }
 
-/* Checks the signature against the secrets that have not expired. */
+/*
+ * Checks the signature against the secrets that have not expired now, and the
+ * time of signing against that of arrival.
+ */
 static bool
 verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 {
@@ -112,7 +157,6 @@ verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 	const char **labels = palloc(sizeof(char *) * Max(endpoint->secret_count, 1));
 	int key_count = 0;
 	int matched;
-	WbVerdict verdict;
 
 	for (int i = 0; i < endpoint->secret_count; i++)
 	{
@@ -125,18 +169,20 @@ verify(WbDelivery *delivery, WbMessage *message, TimestampTz now)
 		}
 	}
 
-	/* PostgreSQL's clock counts microseconds since 2000-01-01 */
-	verdict = wb_signature_verify(&endpoint->provider->scheme, keys, key_count, message,
-								  (now / 1000) +
-									  (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000,
-								  &matched);
-	delivery->verified = (verdict == WB_VERIFIED);
+	delivery->verdict = wb_signature_verify(&endpoint->provider->scheme, keys, key_count, message,
+											wb_unix_ms(delivery->arrived_at),
+											&matched);
+	delivery->verified = (delivery->verdict == WB_VERIFIED);
 	if (delivery->verified)
+	{
 		delivery->secret_label = labels[matched];
+		/* a signed handshake may ask for a digest made with it */
+		message->secret = wb_slice((const char *) keys[matched]->bytes, keys[matched]->len);
+	}
 	else
 		ereport(DEBUG1,
 				(errmsg_internal("delivery to endpoint \"%s\" is not verified: %s",
-								 endpoint->name, wb_verdict_text(verdict))));
+								 endpoint->name, wb_verdict_text(delivery->verdict))));
 	pfree(keys);
 	pfree(labels);
 	return delivery->verified;
@@ -173,8 +219,7 @@ extract(WbDelivery *delivery, WbMessage *message)
 
 		if (wb_time_parse(wb_slice_cstring(delivery->field[WB_FIELD_OCCURRED_AT]),
 						  provider->occurred_at_format, &unix_us))
-			delivery->occurred_at = unix_us -
-									(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+			delivery->occurred_at = wb_timestamp_from_unix_us(unix_us);
 		else
 			delivery->field[WB_FIELD_OCCURRED_AT] = NULL;
 	}
@@ -210,10 +255,11 @@ wb_delivery_body_is_json(const WbDelivery *delivery)
 
 /*
  * The headers as a JSON object in order of arrival, with their spelling and
- * repetitions.  Pure ASCII, hence right in every encoding.
+ * repetitions.  Pure ASCII, hence right in every encoding.  "mask" hides the
+ * endpoint's secret where one stands.
  */
 char *
-wb_delivery_headers_json(const WbDelivery *delivery)
+wb_delivery_headers_json(const WbDelivery *delivery, bool mask)
 {
 	StringInfoData out;
 
@@ -227,7 +273,7 @@ wb_delivery_headers_json(const WbDelivery *delivery)
 			appendStringInfoChar(&out, ',');
 		append_json_string(&out, header->name);
 		appendStringInfoChar(&out, ':');
-		append_json_string(&out, is_token(delivery, WB_PART_HEADER, header->name)
+		append_json_string(&out, mask && is_token(delivery, WB_PART_HEADER, header->name)
 									 ? wb_slice_cstring(MASKED_TOKEN)
 									 : header->value);
 	}
@@ -237,7 +283,7 @@ wb_delivery_headers_json(const WbDelivery *delivery)
 
 /* The query as received, NULL if empty.  The parser admits only ASCII. */
 char *
-wb_delivery_query(const WbDelivery *delivery)
+wb_delivery_query(const WbDelivery *delivery, bool mask)
 {
 	StringInfoData out;
 	WbSlice rest = delivery->query;
@@ -245,6 +291,8 @@ wb_delivery_query(const WbDelivery *delivery)
 
 	if (rest.len == 0)
 		return NULL;
+	if (!mask)
+		return pnstrdup(rest.data, rest.len);
 
 	initStringInfo(&out);
 	while (wb_slice_next(&rest, '&', &field))

@@ -27,12 +27,16 @@ typedef struct WbDelivery
 	const WbHeader *headers;
 	int header_count;
 	WbSlice body;
-	Datum remote_addr; /* inet */
-	WbAnswerForm form; /* how the request wants to be answered */
+	Datum remote_addr;      /* inet, 0 if null */
+	WbAnswerForm form;      /* how the request wants to be answered */
+	TimestampTz arrived_at; /* when its time of signing is judged; 0: when it is first judged */
 
 	/* what wb_delivery_judge() decides */
 	WbAnswer answer; /* WB_ANSWER_STORED if it is to be stored */
 	const WbEndpoint *endpoint;
+	const char *refusal;    /* why the endpoint refused it, static, or NULL */
+	const char *refused_by; /* that endpoint's name, a copy, or NULL */
+	WbVerdict verdict;
 	bool verified;
 	const char *secret_label; /* of the secret that matched, or NULL */
 	char *field[WB_FIELDS];   /* NULL if not found; in the database encoding */
@@ -43,8 +47,8 @@ typedef struct WbDelivery
 } WbDelivery;
 
 extern void wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz now);
-extern char *wb_delivery_headers_json(const WbDelivery *delivery);
-extern char *wb_delivery_query(const WbDelivery *delivery);
+extern char *wb_delivery_headers_json(const WbDelivery *delivery, bool mask);
+extern char *wb_delivery_query(const WbDelivery *delivery, bool mask);
 extern bool wb_delivery_body_is_json(const WbDelivery *delivery);
 
 #endif /* WB_DELIVERY_H */

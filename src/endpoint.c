@@ -61,6 +61,8 @@ static SPIPlanPtr load_plan = NULL;
 	"ARRAY(SELECT coalesce(s.expires_at, 'infinity') FROM webhook_bridge.secrets s WHERE s.endpoint = e.name " \
 	"      ORDER BY s.created_at DESC, s.label), "                                                             \
 	"p.name, p.get_deliveries, p.occurred_at_format, "                                                         \
+	"p.handshake_if, p.handshake_equals, p.handshake_reply, "                                                  \
+	"p.handshake_type = 'application/json', p.handshake_signed, "                                              \
 	"p.topic_from, p.external_id_from, p.source_from, p.webhook_remote_id_from, "                              \
 	"p.error_code_from, p.occurred_at_from, " WB_SCHEME_COLUMNS                                                \
 	" FROM webhook_bridge.endpoints e JOIN webhook_bridge.providers p ON p.name = e.provider"                  \
@@ -83,6 +85,11 @@ enum LoadColumn
 	COL_PROVIDER,
 	COL_GET_DELIVERIES,
 	COL_OCCURRED_AT_FORMAT,
+	COL_HANDSHAKE_IF,
+	COL_HANDSHAKE_EQUALS,
+	COL_HANDSHAKE_REPLY,
+	COL_HANDSHAKE_IS_JSON,
+	COL_HANDSHAKE_SIGNED,
 	COL_FIRST_FIELD,
 	COL_FIRST_SCHEME = COL_FIRST_FIELD + WB_FIELDS
 };
@@ -92,6 +99,7 @@ static void load(const WbSlice *paths, int count);
 static WbEndpoint *make_endpoint(HeapTuple row, TupleDesc desc, const WbProvider *provider);
 static void make_secrets(WbEndpoint *endpoint, HeapTuple row, TupleDesc desc);
 static const WbProvider *make_provider(HeapTuple row, TupleDesc desc);
+static void make_handshake(WbProvider *provider, HeapTuple row, TupleDesc desc);
 static void forget_keys(void *argument);
 static CacheEntry *find_cached(WbSlice path);
 static Datum column(HeapTuple row, TupleDesc desc, int number, bool *isnull);
@@ -134,6 +142,14 @@ find_cached(WbSlice path)
 	memcpy(key, path.data, path.len);
 	key[path.len] = '\0';
 	return hash_search(endpoints_by_path, key, HASH_FIND, NULL);
+}
+
+void
+wb_endpoints_forget(void)
+{
+	cache_generation = 0; /* the next search starts with an empty cache */
+	if (cache_context != NULL)
+		MemoryContextReset(cache_context);
 }
 
 /* Starts with an empty cache.  The old one's keys are wiped by forget_keys(). */
@@ -326,11 +342,35 @@ make_provider(HeapTuple row, TupleDesc desc)
 		fresh.has_field[i] = true;
 	}
 
+	make_handshake(&fresh, row, desc);
+
 	/* entered only now, so that an error leaves no half-made provider behind */
 	provider = hash_search(providers_by_name, name, HASH_ENTER, NULL);
 	strlcpy(fresh.name, name, sizeof(fresh.name));
 	*provider = fresh;
 	return provider;
+}
+
+static void
+make_handshake(WbProvider *provider, HeapTuple row, TupleDesc desc)
+{
+	char *condition = text_column(row, desc, COL_HANDSHAKE_IF);
+	char *equals = text_column(row, desc, COL_HANDSHAKE_EQUALS);
+	char *reply = text_column(row, desc, COL_HANDSHAKE_REPLY);
+	bool isnull;
+	WbHandshakeText text = {
+		.condition = wb_slice_cstring(condition),
+		.has_condition = condition != NULL,
+		.equals = wb_slice_cstring(equals),
+		.has_equals = equals != NULL,
+		.reply = wb_slice_cstring(reply),
+		.has_reply = reply != NULL,
+		.is_json = DatumGetBool(column(row, desc, COL_HANDSHAKE_IS_JSON, &isnull)),
+		.is_signed = DatumGetBool(column(row, desc, COL_HANDSHAKE_SIGNED, &isnull))};
+	WbHandshakeError error;
+
+	if (!wb_handshake_parse(&text, &provider->handshake, &error))
+		elog(ERROR, "column %s of a provider is not usable: %s", error.column, error.problem);
 }
 
 /*

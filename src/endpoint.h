@@ -13,6 +13,7 @@
 #include "datatype/timestamp.h"
 #include "utils/palloc.h"
 
+#include "handshake.h"
 #include "signature.h"
 
 #define WB_MAX_PATH 255 /* bytes; also a rule of check_endpoint() */
@@ -37,6 +38,7 @@ typedef struct WbProvider
 	bool has_field[WB_FIELDS];
 	WbTemplate field[WB_FIELDS];
 	WbTimeFormat occurred_at_format;
+	WbHandshake handshake;
 } WbProvider;
 
 typedef enum WbNotify
@@ -76,6 +78,12 @@ typedef struct WbEndpoint
  * transaction's first call.
  */
 extern void wb_endpoints_find(const WbSlice *paths, const WbEndpoint **found, int count);
+
+/*
+ * Throws everything cached away and wipes the keys; endpoints that were found
+ * are no longer valid.
+ */
+extern void wb_endpoints_forget(void);
 
 /* The URL of the receiver without a path, palloc'd. */
 extern char *wb_base_url(void);

@@ -33,6 +33,7 @@ int wb_request_timeout_ms;
 int wb_keepalive_timeout_ms;
 int wb_max_batch;
 int wb_max_buffered_kb;
+int wb_max_rejections;
 
 static bool check_public_url(char **newval, void **extra, GucSource source);
 static void define_int(const char *name, const char *description, const char *detail,
@@ -88,6 +89,10 @@ wb_guc_init(void)
 			   "Sets the maximum memory for requests being received by one receiver.",
 			   "Beyond it, requests are answered 503 until memory is free again.",
 			   &wb_max_buffered_kb, 64 * 1024, 1024, 8 * 1024 * 1024, GUC_UNIT_KB);
+	define_int("webhook_bridge.max_rejections",
+			   "Sets the maximum number of refused deliveries kept per endpoint.",
+			   "The newest are kept, in webhook_bridge.rejections; 0 keeps none.",
+			   &wb_max_rejections, 100, 0, 10000, 0);
 
 	MarkGUCPrefixReserved("webhook_bridge");
 }

@@ -22,6 +22,7 @@ extern int wb_request_timeout_ms;
 extern int wb_keepalive_timeout_ms;
 extern int wb_max_batch;
 extern int wb_max_buffered_kb;
+extern int wb_max_rejections;
 
 /* Bounds shared by settings and tables. */
 #define WB_MAX_RECEIVERS 32

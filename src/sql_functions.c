@@ -28,6 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "datum.h"
 #include "endpoint.h"
 #include "shmem.h"
 #include "signature.h"
@@ -35,6 +36,7 @@
 PG_FUNCTION_INFO_V1(webhook_bridge_base_url);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_scheme);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_template);
+PG_FUNCTION_INFO_V1(webhook_bridge_check_handshake);
 PG_FUNCTION_INFO_V1(webhook_bridge_check_secret);
 PG_FUNCTION_INFO_V1(webhook_bridge_invalidate);
 PG_FUNCTION_INFO_V1(webhook_bridge_verify);
@@ -63,7 +65,6 @@ static uint64 providers_generation = 1;
 static Oid providers_relation = InvalidOid;
 
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
-static WbSlice text_slice(Datum value);
 static void load_scheme(const char *provider, WbScheme *scheme);
 static Prepared *prepare_scheme(FunctionCallInfo fcinfo, Datum provider);
 static WbKey *prepare_key(Prepared *prepared, WbKeyUse use, Datum secret);
@@ -76,12 +77,6 @@ static void read_params(Jsonb *object, WbMessage *message);
 static WbSlice scalar_text(const JsonbValue *value, const char *what);
 static char *format_time(TimestampTz at, WbTimeFormat format);
 static void add_member(StringInfo json, WbSlice name, WbSlice value);
-
-static int64
-unix_ms(TimestampTz time)
-{
-	return time / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
-}
 
 /* base_url() → text: what delivery URLs start with. */
 Datum
@@ -107,7 +102,7 @@ webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < (int) lengthof(members); i++)
 		if (!PG_ARGISNULL(i))
-			*members[i] = text_slice(PG_GETARG_DATUM(i));
+			*members[i] = wb_text_slice(PG_GETARG_DATUM(i));
 	text.tolerance_s = PG_ARGISNULL(lengthof(members)) ? -1 : PG_GETARG_INT64(lengthof(members));
 	if (!PG_ARGISNULL(lengthof(members)) && text.tolerance_s < 0)
 		ereport(ERROR,
@@ -129,7 +124,7 @@ webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
 Datum
 webhook_bridge_check_template(PG_FUNCTION_ARGS)
 {
-	WbSlice source = text_slice(PG_GETARG_DATUM(0));
+	WbSlice source = wb_text_slice(PG_GETARG_DATUM(0));
 	WbTemplate template;
 	WbTemplateError error;
 
@@ -139,6 +134,36 @@ webhook_bridge_check_template(PG_FUNCTION_ARGS)
 				 errmsg("invalid template \"%s\"", TextDatumGetCString(PG_GETARG_DATUM(0))),
 				 errdetail("At byte %d: %s", (int) error.at + 1, error.problem),
 				 errhint("A template is text with placeholders such as {header:X-Topic} or {json:data.id}.")));
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * check_handshake(handshake_if, equals, reply, signed) → true, or an
+ * error that says which column is wrong.  The CHECK of providers.
+ */
+Datum
+webhook_bridge_check_handshake(PG_FUNCTION_ARGS)
+{
+	WbHandshakeText text = {0};
+	WbHandshake handshake;
+	WbHandshakeError error;
+
+	text.has_condition = !PG_ARGISNULL(0);
+	text.has_equals = !PG_ARGISNULL(1);
+	text.has_reply = !PG_ARGISNULL(2);
+	if (text.has_condition)
+		text.condition = wb_text_slice(PG_GETARG_DATUM(0));
+	if (text.has_equals)
+		text.equals = wb_text_slice(PG_GETARG_DATUM(1));
+	if (text.has_reply)
+		text.reply = wb_text_slice(PG_GETARG_DATUM(2));
+	text.is_signed = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	if (!wb_handshake_parse(&text, &handshake, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid handshake"),
+				 errdetail("Column \"%s\": %s", error.column, error.problem),
+				 errhint("The rows \"slack\" and \"dropbox\" of webhook_bridge.providers are examples.")));
 	PG_RETURN_BOOL(true);
 }
 
@@ -195,7 +220,7 @@ webhook_bridge_verify(PG_FUNCTION_ARGS)
 	read_message(fcinfo, 2, 3, &message);
 	key = prepare_key(prepared, WB_KEY_VERIFY, PG_GETARG_DATUM(1));
 	verdict = wb_signature_verify(&prepared->scheme, &key, 1, &message,
-								  unix_ms(PG_GETARG_TIMESTAMPTZ(6)), NULL);
+								  wb_unix_ms(PG_GETARG_TIMESTAMPTZ(6)), NULL);
 	PG_RETURN_BOOL(verdict == WB_VERIFIED);
 }
 
@@ -236,8 +261,8 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 	if (scheme->has_timestamp && scheme->timestamp_from.kind == WB_PART_HEADER)
 		add_member(&added, scheme->timestamp_from.argument, wb_slice_cstring(ts));
 
-	signed_it = wb_signature_sign(scheme, prepare_key(prepared, WB_KEY_SIGN, PG_GETARG_DATUM(1)),
-								  &message, wb_slice_cstring(ts), &signature, &failed_part);
+	signed_it = wb_signature_sign(scheme, prepare_key(prepared, WB_KEY_SIGN, PG_GETARG_DATUM(1)), &message,
+								  wb_slice_cstring(ts), &signature, &failed_part);
 	if (!signed_it)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -317,15 +342,6 @@ require_argument(FunctionCallInfo fcinfo, int number, const char *name)
 				 errmsg("argument \"%s\" must not be null", name)));
 }
 
-/* The bytes of a text or bytea, valid as long as the argument. */
-static WbSlice
-text_slice(Datum value)
-{
-	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
-
-	return wb_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
-}
-
 /*
  * Reads a provider's scheme; its texts live in the caller's memory context.
  * Like a catalog, providers is read as it is now and not as the query's
@@ -373,7 +389,7 @@ prepare_scheme(FunctionCallInfo fcinfo, Datum provider)
 	static bool registered = false;
 	FmgrInfo *flinfo = fcinfo->flinfo;
 	Prepared *prepared = flinfo->fn_extra;
-	WbSlice name = text_slice(provider);
+	WbSlice name = wb_text_slice(provider);
 	MemoryContext context;
 	MemoryContext caller_context;
 	uint64 generation;
@@ -418,7 +434,7 @@ prepare_scheme(FunctionCallInfo fcinfo, Datum provider)
 static WbKey *
 prepare_key(Prepared *prepared, WbKeyUse use, Datum secret)
 {
-	WbSlice given = text_slice(secret);
+	WbSlice given = wb_text_slice(secret);
 	char *copy;
 
 	if (prepared->secret.len > 0 && wb_slice_equal(given, prepared->secret))
@@ -473,20 +489,10 @@ init_key(WbKey *key, const WbScheme *scheme, WbKeyUse use, Datum secret, const c
 static void
 read_message(FunctionCallInfo fcinfo, int headers, int body, WbMessage *message)
 {
-	message->method = PG_ARGISNULL(4) ? wb_slice_cstring("POST") : text_slice(PG_GETARG_DATUM(4));
+	message->method = PG_ARGISNULL(4) ? wb_slice_cstring("POST") : wb_text_slice(PG_GETARG_DATUM(4));
 	if (!PG_ARGISNULL(5))
-	{
-		WbSlice url = text_slice(PG_GETARG_DATUM(5));
-		const char *mark = memchr(url.data, '?', url.len);
-
-		message->url = url;
-		if (mark != NULL)
-		{
-			message->url.len = mark - url.data;
-			message->query = wb_slice(mark + 1, url.len - message->url.len - 1);
-		}
-	}
-	message->body = text_slice(PG_GETARG_DATUM(body));
+		wb_split_url(wb_text_slice(PG_GETARG_DATUM(5)), &message->url, &message->query);
+	message->body = wb_text_slice(PG_GETARG_DATUM(body));
 	read_headers(PG_GETARG_JSONB_P(headers), message);
 	if (!PG_ARGISNULL(7))
 		read_params(PG_GETARG_JSONB_P(7), message);
@@ -590,7 +596,7 @@ scalar_text(const JsonbValue *value, const char *what)
 static char *
 format_time(TimestampTz at, WbTimeFormat format)
 {
-	int64 ms = unix_ms(at);
+	int64 ms = wb_unix_ms(at);
 
 	if (format == WB_TIME_ISO8601)
 	{

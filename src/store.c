@@ -3,21 +3,14 @@
  * store.c
  *	  Accepted deliveries into tables, and the notifications about them.
  *
- * Runs inside the transaction of a batch and raises errors as any SQL does;
- * batch.c deals with them.  The rows go to PostgreSQL through SPI, so that
- * partitions, triggers, constraints and whatever else a user put on the tables
- * work as for any other INSERT.  They are handed over as an ephemeral named
- * relation, which is cheaper than arrays and, unlike values in the text of a
- * statement, appears in no log.
- *
- * Plans are made once and kept for the life of the process; PostgreSQL makes
- * them anew when the tables change.
+ * Runs inside the transaction of a batch, or of a session that readmits a
+ * delivery, and raises errors as any SQL does; the caller deals with them.  How
+ * the rows reach the tables is described in feed.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "commands/sequence.h"
@@ -26,29 +19,15 @@
 #include "utils/date.h"
 #include "utils/guc.h"
 #include "utils/json.h"
-#include "utils/memutils.h"
-#include "utils/queryenvironment.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 #include "catalog.h"
+#include "feed.h"
 #include "store.h"
 
 /* Days from today on for which partitions are kept ready, today included. */
 #define PARTITION_DAYS 3
 #define PARTITION_LOCK_TIMEOUT "200ms"
-
-/* A relation made of rows in memory, and the statement that reads it. */
-typedef struct Feed
-{
-	const char *name; /* in the statement */
-	const char *statement;
-	int column_count;
-	const char *const *column_names;
-	const Oid *column_types;
-	SPIPlanPtr plan;
-	TupleDesc desc; /* both kept for the life of the process */
-} Feed;
 
 static const char *const event_names[] = {
 	"id", "received_at", "endpoint", "topic", "external_id", "source", "webhook_remote_id",
@@ -59,7 +38,7 @@ static const Oid event_types[] = {
 	TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONOID, JSONOID, BYTEAOID,
 	INETOID, TEXTOID, BOOLOID};
 
-static Feed event_feed = {
+static WbFeed event_feed = {
 	"deliveries",
 	"INSERT INTO webhook_bridge.events "
 	"(id, received_at, endpoint, topic, external_id, source, webhook_remote_id, "
@@ -74,7 +53,7 @@ static const char *const key_names[] = {"endpoint", "key", "event_id", "received
 static const Oid key_types[] = {TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID};
 
 /* Returns the ids of the events that are new. */
-static Feed key_feed = {
+static WbFeed key_feed = {
 	"keys",
 	"INSERT INTO webhook_bridge.dedup (endpoint, key, event_id, received_at) "
 	"SELECT endpoint, key, event_id, received_at FROM keys "
@@ -90,10 +69,6 @@ static void recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz
 static int compare_keys(const void *a, const void *b);
 static int compare_ids(const void *a, const void *b);
 static void put_event(Tuplestorestate *rows, WbDelivery *delivery, TimestampTz now);
-static Tuplestorestate *open_feed(Feed *feed);
-static void run_feed(Feed *feed, Tuplestorestate *rows, int expected);
-static Datum text_datum(const char *text, bool *isnull);
-static Datum slice_datum(WbSlice slice);
 static char *event_payload(const WbDelivery *delivery);
 static void notify_batches(WbDelivery **deliveries, int count);
 
@@ -173,7 +148,7 @@ wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 	SPI_connect();
 	recognise_duplicates(deliveries, count, now);
 
-	rows = open_feed(&event_feed);
+	rows = wb_feed_open(&event_feed);
 	for (int i = 0; i < count; i++)
 	{
 		if (deliveries[i]->answer != WB_ANSWER_STORED)
@@ -182,7 +157,17 @@ wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 		stored++;
 	}
 	if (stored > 0)
-		run_feed(&event_feed, rows, stored);
+	{
+		wb_feed_run(&event_feed, rows);
+		/* a trigger that swallows rows must not make us acknowledge them */
+		if (SPI_processed != (uint64) stored)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+					 errmsg("deliveries were not stored as they are"),
+					 errdetail("%d rows were inserted, " UINT64_FORMAT " were stored.",
+							   stored, SPI_processed),
+					 errhint("A trigger or rule on webhook_bridge.events must not suppress rows.")));
+	}
 	tuplestore_end(rows);
 	SPI_finish();
 	return stored;
@@ -214,7 +199,7 @@ recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
 		return;
 	qsort(keyed, keyed_count, sizeof(WbDelivery *), compare_keys);
 
-	rows = open_feed(&key_feed);
+	rows = wb_feed_open(&key_feed);
 	for (int i = 0; i < keyed_count; i++)
 	{
 		Datum values[lengthof(key_names)];
@@ -226,7 +211,7 @@ recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
 		values[3] = TimestampTzGetDatum(now);
 		tuplestore_putvalues(rows, key_feed.desc, values, nulls);
 	}
-	run_feed(&key_feed, rows, -1);
+	wb_feed_run(&key_feed, rows);
 
 	new_count = (int) SPI_processed;
 	new_ids = palloc(sizeof(int64) * Max(new_count, 1));
@@ -284,95 +269,26 @@ put_event(Tuplestorestate *rows, WbDelivery *delivery, TimestampTz now)
 	values[c++] = TimestampTzGetDatum(now);
 	values[c++] = CStringGetTextDatum(delivery->endpoint->name);
 	for (int i = 0; i < WB_FIELD_OCCURRED_AT; i++, c++)
-		values[c] = text_datum(delivery->field[i], &nulls[c]);
+		values[c] = wb_feed_text(delivery->field[i], &nulls[c]);
 	values[c] = TimestampTzGetDatum(delivery->occurred_at);
 	nulls[c++] = delivery->field[WB_FIELD_OCCURRED_AT] == NULL;
-	values[c++] = slice_datum(delivery->method);
-	values[c] = text_datum(wb_delivery_query(delivery), &nulls[c]);
+	values[c++] = wb_feed_bytes(delivery->method);
+	values[c] = wb_feed_text(wb_delivery_query(delivery, true), &nulls[c]);
 	c++;
-	values[c++] = CStringGetTextDatum(wb_delivery_headers_json(delivery));
+	values[c++] = CStringGetTextDatum(wb_delivery_headers_json(delivery, true));
 	/* json and bytea are both the bytes behind a length */
-	values[c] = slice_datum(delivery->body);
+	values[c] = wb_feed_bytes(delivery->body);
 	nulls[c++] = !is_json;
 	values[c] = values[c - 1];
 	nulls[c++] = is_json;
-	values[c++] = delivery->remote_addr;
-	values[c] = text_datum(delivery->secret_label, &nulls[c]);
+	values[c] = delivery->remote_addr;
+	nulls[c++] = delivery->remote_addr == (Datum) 0;
+	values[c] = wb_feed_text(delivery->secret_label, &nulls[c]);
 	c++;
 	values[c++] = BoolGetDatum(delivery->verified);
 	Assert(c == lengthof(event_names));
 
 	tuplestore_putvalues(rows, event_feed.desc, values, nulls);
-}
-
-/* An empty tuplestore for a feed's rows; in memory, because batches are bounded. */
-static Tuplestorestate *
-open_feed(Feed *feed)
-{
-	if (feed->desc == NULL)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
-		TupleDesc desc = CreateTemplateTupleDesc(feed->column_count);
-
-		for (int i = 0; i < feed->column_count; i++)
-			TupleDescInitEntry(desc, (AttrNumber) (i + 1), feed->column_names[i],
-							   feed->column_types[i], -1, 0);
-		feed->desc = desc;
-		MemoryContextSwitchTo(old_context);
-	}
-	return tuplestore_begin_heap(false, false, wb_max_buffered_kb);
-}
-
-/*
- * Runs a feed's statement on its rows.  "expected" is the number of rows it
- * must have stored, or -1: a trigger that swallows rows must not make us
- * acknowledge them.
- */
-static void
-run_feed(Feed *feed, Tuplestorestate *rows, int expected)
-{
-	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
-	int result;
-
-	relation->md.name = pstrdup(feed->name);
-	relation->md.tupdesc = feed->desc;
-	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-	relation->md.enrtuples = tuplestore_tuple_count(rows);
-	relation->reldata = rows;
-	if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register relation \"%s\"", feed->name);
-
-	if (feed->plan == NULL)
-	{
-		feed->plan = SPI_prepare_cursor(feed->statement, 0, NULL, CURSOR_OPT_GENERIC_PLAN);
-		if (feed->plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(feed->plan);
-	}
-	result = SPI_execute_plan(feed->plan, NULL, NULL, false, 0);
-	if (result != SPI_OK_INSERT && result != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not store deliveries: %s", SPI_result_code_string(result));
-	if (expected >= 0 && SPI_processed != (uint64) expected)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("deliveries were not stored as they are"),
-				 errdetail("%d rows were inserted, " UINT64_FORMAT " were stored.",
-						   expected, SPI_processed),
-				 errhint("A trigger or rule on webhook_bridge.events must not suppress rows.")));
-	(void) SPI_unregister_relation(feed->name);
-}
-
-static Datum
-text_datum(const char *text, bool *isnull)
-{
-	*isnull = (text == NULL);
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
-static Datum
-slice_datum(WbSlice slice)
-{
-	return PointerGetDatum(cstring_to_text_with_len(slice.data, (int) slice.len));
 }
 
 /* Queues the notifications of stored events; they go out with the commit. */

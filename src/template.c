@@ -16,6 +16,7 @@
  */
 #include "template.h"
 
+#include "digest.h"
 #include "json_scan.h"
 #include "urlencoded.h"
 #include "utf8.h"
@@ -24,6 +25,8 @@
 
 /* A field of a form or query that is longer cannot be looked up or sorted. */
 #define MAX_FIELD_NAME 1024
+
+#define MAX_HMAC_TEXT 1024 /* bytes of what {hmac:} digests */
 
 typedef enum Argument
 {
@@ -46,6 +49,7 @@ static const Placeholder placeholders[] = {
 	{"form_sorted", WB_PART_FORM_SORTED, ARGUMENT_NONE},
 	{"header", WB_PART_HEADER, ARGUMENT_LOCATOR},
 	{"headers_json", WB_PART_HEADERS_JSON, ARGUMENT_NEEDED},
+	{"hmac", WB_PART_HMAC, ARGUMENT_NEEDED},
 	{"json", WB_PART_JSON, ARGUMENT_LOCATOR},
 	{"method", WB_PART_METHOD, ARGUMENT_NONE},
 	{"param", WB_PART_PARAM, ARGUMENT_LOOKUP},
@@ -107,6 +111,13 @@ parse_placeholder(WbSlice inside, WbTemplatePart *part, WbTemplateError *error, 
 		return fail_at(error, at + name.len, "This placeholder needs an argument, as in \"header:Name\".");
 	if (part->optional && placeholder->argument < ARGUMENT_LOOKUP)
 		return fail_at(error, at + inside.len, "Only header, json, param, query and sig can be optional.");
+	if (part->kind == WB_PART_HMAC)
+	{
+		WbTemplatePart locator;
+
+		if (!wb_locator_parse(part->argument, &locator, error))
+			return fail_at(error, at + name.len + 1, "This placeholder needs a locator, as in \"hmac:json:data.id\".");
+	}
 	*found = placeholder;
 	return true;
 }
@@ -592,6 +603,22 @@ emit_json(const WbTemplatePart *part, const WbMessage *message, WbSink sink, voi
 	return wb_json_emit(&value, sink, arg);
 }
 
+static bool
+emit_hmac(const WbTemplatePart *part, const WbMessage *message, WbSink sink, void *arg)
+{
+	char data[MAX_HMAC_TEXT];
+	char hex[WB_HMAC_SHA256_HEX];
+	WbTextBuffer text = {data, 0, sizeof(data)};
+	WbTemplatePart locator;
+	WbTemplateError error;
+
+	return message->secret.len > 0 &&
+		   wb_locator_parse(part->argument, &locator, &error) &&
+		   wb_part_eval(&locator, message, wb_text_sink, &text) &&
+		   wb_hmac_sha256_hex(message->secret, wb_slice(data, text.len), hex) &&
+		   sink(arg, hex, sizeof(hex));
+}
+
 bool
 wb_part_eval(const WbTemplatePart *part, const WbMessage *message, WbSink sink, void *arg)
 {
@@ -635,6 +662,8 @@ wb_part_eval(const WbTemplatePart *part, const WbMessage *message, WbSink sink, 
 			return emit_form_sorted(message, sink, arg);
 		case WB_PART_BODY_CRC32:
 			return emit_body_crc32(message, sink, arg);
+		case WB_PART_HMAC:
+			return emit_hmac(part, message, sink, arg);
 	}
 	return false;
 }
@@ -653,6 +682,15 @@ wb_template_eval(const WbTemplate *template, const WbMessage *message,
 		}
 	}
 	return true;
+}
+
+const char *
+wb_part_name(WbPartKind kind)
+{
+	for (size_t i = 0; i < sizeof(placeholders) / sizeof(placeholders[0]); i++)
+		if (placeholders[i].kind == kind)
+			return placeholders[i].name;
+	return "";
 }
 
 int

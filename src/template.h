@@ -32,7 +32,8 @@ typedef enum WbPartKind
 	WB_PART_PARAM,        /* {param:name}: constant of the endpoint */
 	WB_PART_HEADERS_JSON, /* {headers_json:Prefix}: as PHP's json_encode */
 	WB_PART_FORM_SORTED,  /* {form_sorted}: fields by name, name then value */
-	WB_PART_BODY_CRC32    /* {body_crc32}: CRC-32 (ISO-HDLC), decimal */
+	WB_PART_BODY_CRC32,   /* {body_crc32}: CRC-32 (ISO-HDLC), decimal */
+	WB_PART_HMAC          /* {hmac:json:a.b}: hex HMAC-SHA256 of what a locator finds */
 } WbPartKind;
 
 typedef struct WbTemplatePart
@@ -107,7 +108,8 @@ extern bool wb_locator_parse(WbSlice text, WbTemplatePart *locator, WbTemplateEr
  * is null, an object or an array; for {headers_json:} a value that is not
  * UTF-8, a header that is repeated with another value, or more than 64
  * headers; for {form_sorted} a body with more than WB_TEMPLATE_MAX_FORM_FIELDS
- * fields, a name of more than 1024 bytes or a broken escape.  "?" excuses only
+ * fields, a name of more than 1024 bytes or a broken escape; for {hmac:} a
+ * missing secret or a value of more than 1024 bytes.  "?" excuses only
  * what is missing or null, not what is ambiguous or of the wrong kind.
  *
  * The text may be any bytes: %00, \u0000 and bytes of headers that are not
@@ -119,6 +121,9 @@ extern bool wb_template_eval(const WbTemplate *template, const WbMessage *messag
 /* The same for a single part; also evaluates locators. */
 extern bool wb_part_eval(const WbTemplatePart *part, const WbMessage *message,
 						 WbSink sink, void *arg);
+
+/* The name of a placeholder as templates spell it, such as "json"; empty for literal text. */
+extern const char *wb_part_name(WbPartKind kind);
 
 /*
  * How often the header, parameter, member or element that a locator names

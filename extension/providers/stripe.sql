@@ -2,9 +2,13 @@
 -- timestamps in the future; the window here is symmetric.
 INSERT INTO webhook_bridge.providers
     (name, title, builtin, docs_url, signature_from, list_separator, element_prefix,
-     signed_content, timestamp_from, timestamp_format, tolerance,
-     topic_from, external_id_from, source_from, occurred_at_from)
+     signed_content, timestamp_from, timestamp_format, tolerance, topic_from, external_id_from,
+     source_from, occurred_at_from, remarks, evidence)
 VALUES
     ('stripe', 'Stripe', true, 'https://docs.stripe.com/webhooks',
-     'header:Stripe-Signature', ',', 'v1=', '{ts}.{body}', 'sig:t', 's', '5 minutes',
-     '{json:type}', '{json:id}', '{json:account}', '{json:created}');
+     'header:Stripe-Signature', ',', 'v1=', '{ts}.{body}',
+     'sig:t', 's', '5 minutes',
+     '{json:type}', '{json:id}', '{json:account}', '{json:created}',
+     'The secret is the endpoint''s, the whole whsec_ text. Stripe''s own libraries accept times in the '
+     'future; here they have the same window as those in the past.',
+     'vector');

@@ -1,0 +1,12 @@
+-- HubSpot, version 1: a plain digest of secret and body.
+INSERT INTO webhook_bridge.providers
+    (name, title, builtin, docs_url, algorithm, signature_from, signed_content, topic_from,
+     source_from, occurred_at_from, occurred_at_format, remarks, evidence)
+VALUES
+    ('hubspot_v1', 'HubSpot (v1)', true,
+     'https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation',
+     'sha256', 'header:X-HubSpot-Signature', '{secret}{body}',
+     '{json:0.subscriptionType}', '{json:0.portalId}', '{json:0.occurredAt}', 'ms',
+     'The secret is the application''s client secret. Prefer hubspot_v3. A delivery is a list of events; '
+     'topic, source and time are those of the first.',
+     'vector');
