@@ -17,7 +17,7 @@ CREATE TABLE webhook_bridge.rejections (
     query text,
     headers json NOT NULL,
     body bytea NOT NULL,
-    body_size integer NOT NULL,
+    body_size bigint NOT NULL,
     remote_addr inet,
     CONSTRAINT rejections_pkey PRIMARY KEY (id)
 );
@@ -35,7 +35,7 @@ COMMENT ON COLUMN webhook_bridge.rejections.query IS 'Query of the request, as r
 COMMENT ON COLUMN webhook_bridge.rejections.headers IS
 'Header fields in order of arrival, with their spelling; repeated ones are repeated';
 COMMENT ON COLUMN webhook_bridge.rejections.body IS 'The body, or its first 8192 bytes';
-COMMENT ON COLUMN webhook_bridge.rejections.body_size IS 'Bytes of the whole body';
+COMMENT ON COLUMN webhook_bridge.rejections.body_size IS 'Bytes of the whole body, as far as it was announced or read';
 COMMENT ON COLUMN webhook_bridge.rejections.remote_addr IS 'Address of the client that connected';
 
 CREATE FUNCTION webhook_bridge.admit(

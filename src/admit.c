@@ -173,7 +173,11 @@ read_texts(Datum array, Datum **texts)
 	return count;
 }
 
-/* A text as it was on the wire, which wb_delivery_headers_json() read as UTF-8. */
+/*
+ * A header's text as it was on the wire, unless it was not UTF-8, which
+ * wb_delivery_headers_json() takes as ISO 8859-1: a signature over such a value
+ * does not verify.
+ */
 static WbSlice
 utf8_slice(Datum value)
 {

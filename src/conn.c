@@ -114,7 +114,9 @@ static void parse(WbConn *conn);
 static bool parse_head(WbConn *conn);
 static bool check_body_limit(WbConn *conn, uint64 size);
 static bool complete_body(WbConn *conn);
+static void refuse_body(WbConn *conn, uint64 size);
 static bool submit(WbConn *conn);
+static WbDelivery *hand_over(WbConn *conn);
 static void refuse(WbConn *conn, WbAnswer answer);
 static void mark_dirty(WbConn *conn);
 static void write_out(WbConn *conn);
@@ -425,7 +427,7 @@ check_body_limit(WbConn *conn, uint64 size)
 {
 	if (conn->head_length + size + FIRST_BUFFER > (uint64) wb_max_buffered_kb * 1024)
 	{
-		refuse(conn, WB_ANSWER_BODY_TOO_LARGE);
+		refuse_body(conn, size);
 		return false;
 	}
 	if (size <= conn->body_limit)
@@ -441,8 +443,29 @@ check_body_limit(WbConn *conn, uint64 size)
 		if (size <= conn->body_limit)
 			return true;
 	}
-	refuse(conn, WB_ANSWER_BODY_TOO_LARGE);
+	refuse_body(conn, size);
 	return false;
+}
+
+/*
+ * Ends a connection whose request has a body of at least "size" bytes, which is
+ * too much.  The request goes through the batch, as far as it is there, because
+ * the endpoint's owner will want to know of it.
+ */
+static void
+refuse_body(WbConn *conn, uint64 size)
+{
+	WbDelivery *delivery = hand_over(conn);
+
+	if (delivery == NULL)
+	{
+		refuse(conn, WB_ANSWER_BODY_TOO_LARGE);
+		return;
+	}
+	delivery->refused_size = size;
+	conn->continue_due = false;
+	conn->has_final = true;
+	conn->close_after = true; /* the batch has the final answer */
 }
 
 /* Whether the body of the current request is there; decodes chunks. */
@@ -482,8 +505,28 @@ complete_body(WbConn *conn)
 static bool
 submit(WbConn *conn)
 {
-	WbDelivery *delivery;
+	WbDelivery *delivery = hand_over(conn);
+
+	if (delivery == NULL)
+		return false;
+	delivery->form.keep_alive = head.keep_alive && !draining;
+	delivery->form.http_1_0 = head.minor_version == 0;
+	delivery->form.head = wb_slice_equal(head.method, wb_slice_cstring("HEAD"));
+	conn->close_after = !delivery->form.keep_alive;
+	conn->start += conn->head_length + conn->body_length;
+	conn->seen = 0;
+	conn->head_length = 0;
+	conn->body_complete = false;
+	conn->continue_due = false;
+	return true;
+}
+
+/* Adds the current request to the batch, with what there is of its body; NULL if the batch is full. */
+static WbDelivery *
+hand_over(WbConn *conn)
+{
 	char *request = conn->data + conn->start;
+	WbDelivery *delivery;
 
 	/* the buffer may have moved since the head was parsed for the first time */
 	if (wb_http_parse_head(request, conn->head_length, 0, &head) <= 0)
@@ -491,21 +534,11 @@ submit(WbConn *conn)
 	delivery = wb_batch_add(&head, wb_slice(request + conn->head_length, conn->body_length));
 	mark_dirty(conn);
 	if (delivery == NULL)
-		return false;
-
+		return NULL;
 	delivery->connection = conn;
 	delivery->remote_addr = InetPGetDatum(&conn->remote_addr);
-	delivery->form.keep_alive = head.keep_alive && !draining;
-	delivery->form.http_1_0 = head.minor_version == 0;
-	delivery->form.head = wb_slice_equal(head.method, wb_slice_cstring("HEAD"));
-	conn->close_after = !delivery->form.keep_alive;
 	conn->pending++;
-	conn->start += conn->head_length + conn->body_length;
-	conn->seen = 0;
-	conn->head_length = 0;
-	conn->body_complete = false;
-	conn->continue_due = false;
-	return true;
+	return delivery;
 }
 
 /* Ends a connection with an answer, after those to the requests before. */

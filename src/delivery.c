@@ -56,7 +56,12 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 
 	if (endpoint == NULL)
 	{
-		delivery->answer = WB_ANSWER_NOT_FOUND;
+		delivery->answer = delivery->refused_size > 0 ? WB_ANSWER_BODY_TOO_LARGE : WB_ANSWER_NOT_FOUND;
+		return;
+	}
+	if (delivery->refused_size > 0)
+	{
+		refuse(delivery, WB_ANSWER_BODY_TOO_LARGE, "body too large");
 		return;
 	}
 
@@ -79,7 +84,7 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	}
 	if (!is_get && !wb_slice_equal(delivery->method, wb_slice_cstring("POST")))
 	{
-		delivery->answer = WB_ANSWER_BAD_METHOD;
+		refuse(delivery, WB_ANSWER_BAD_METHOD, "method not allowed");
 		return;
 	}
 	limit = endpoint->max_body_size > 0 ? endpoint->max_body_size : wb_max_body_size;

@@ -27,6 +27,7 @@ typedef struct WbDelivery
 	const WbHeader *headers;
 	int header_count;
 	WbSlice body;
+	uint64 refused_size;    /* bytes of a body that is too large to be read, at least; else 0 */
 	Datum remote_addr;      /* inet, 0 if null */
 	WbAnswerForm form;      /* how the request wants to be answered */
 	TimestampTz arrived_at; /* when its time of signing is judged; 0: when it is first judged */

@@ -3,7 +3,7 @@
  * rejection.c
  *	  What is kept of refused deliveries.
  *
- * Deliveries that an endpoint refused, for their signature or their size, are
+ * Deliveries that an endpoint refused, for signature, size or method, are
  * what its owner wants to see when a secret is wrong; they are also what any
  * stranger can send, as many as the network carries.  So little of them is
  * kept, at a low rate, and without a promise:
@@ -72,7 +72,7 @@ static const char *const row_names[] = {
 	"body", "body_size", "remote_addr"};
 static const Oid row_types[] = {
 	INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONOID,
-	BYTEAOID, INT4OID, INETOID};
+	BYTEAOID, INT8OID, INETOID};
 
 /*
  * An endpoint that has been dropped or renamed, or is just being so, has no row
@@ -88,14 +88,15 @@ static WbFeed row_feed = {
 	"ORDER BY r.number FOR KEY SHARE OF e SKIP LOCKED",
 	lengthof(row_names), row_names, row_types, NULL, NULL};
 
-/* Rows that somebody is readmitting are not waited for. */
-#define TRIM_QUERY                                                                                   \
-	"DELETE FROM webhook_bridge.rejections WHERE id IN ("                                            \
-	" SELECT r.id FROM (SELECT DISTINCT pg_catalog.unnest($1)) AS t (endpoint) CROSS JOIN LATERAL (" \
-	"  SELECT n.id FROM webhook_bridge.rejections n WHERE n.endpoint = t.endpoint"                   \
-	"  ORDER BY n.id DESC OFFSET $2 LIMIT 1) AS last"                                                \
-	" JOIN webhook_bridge.rejections r ON r.endpoint = t.endpoint AND r.id <= last.id"               \
-	" FOR UPDATE OF r SKIP LOCKED)"
+/* Rows that somebody is readmitting are not waited for.  An array, so that no plan reads the whole table. */
+#define TRIM_QUERY                                                                     \
+	"DELETE FROM webhook_bridge.rejections WHERE id = ANY (ARRAY("                     \
+	" SELECT r.id FROM (SELECT DISTINCT pg_catalog.unnest($1)) AS t (endpoint)"        \
+	" CROSS JOIN LATERAL ("                                                            \
+	"  SELECT n.id FROM webhook_bridge.rejections n WHERE n.endpoint = t.endpoint"     \
+	"  ORDER BY n.id DESC OFFSET $2 LIMIT 1) AS last"                                  \
+	" JOIN webhook_bridge.rejections r ON r.endpoint = t.endpoint AND r.id <= last.id" \
+	" FOR UPDATE OF r SKIP LOCKED))"
 
 static bool has_room(TimestampTz full_at, const Rate *rate, TimestampTz now);
 static void take(TimestampTz *full_at, const Rate *rate, TimestampTz now);
@@ -117,8 +118,7 @@ wb_rejections_choose(WbDelivery *const *deliveries, int count, TimestampTz now,
 		TimestampTz *place;
 
 		/* answered 503 if its transaction failed, whatever was decided before */
-		if (name == NULL || (deliveries[i]->answer != WB_ANSWER_UNAUTHORIZED &&
-							 deliveries[i]->answer != WB_ANSWER_BODY_TOO_LARGE))
+		if (name == NULL || deliveries[i]->answer == WB_ANSWER_UNAVAILABLE)
 			continue;
 		if (!has_room(receiver_full_at, &receiver_rate, now))
 			break;
@@ -208,7 +208,7 @@ put_row(Tuplestorestate *rows, const WbDelivery *delivery, int number)
 	c++;
 	values[c++] = CStringGetTextDatum(headers);
 	values[c++] = wb_feed_bytes(wb_slice(delivery->body.data, Min(delivery->body.len, KEPT_BODY)));
-	values[c++] = Int32GetDatum((int32) delivery->body.len);
+	values[c++] = Int64GetDatum((int64) Max(delivery->body.len, delivery->refused_size));
 	values[c++] = delivery->remote_addr;
 	Assert(c == lengthof(row_names));
 

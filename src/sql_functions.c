@@ -427,7 +427,10 @@ prepare_scheme(FunctionCallInfo fcinfo, Datum provider)
 	return prepared;
 }
 
-/* The key made of the secret, made again only if that differs from the last. */
+/*
+ * The key made of the secret, made again only if that differs from the last.
+ * The use is the same whenever a call site asks.
+ */
 static WbKey *
 prepare_key(Prepared *prepared, WbKeyUse use, Datum secret)
 {

@@ -42,6 +42,35 @@ CREATE TABLE measurements (
 
 CREATE TABLE notifications (received bigint NOT NULL);
 
+-- What verify.sql measures: a scan over deliveries that checks every signature.
+CREATE TABLE sql_measurements (
+    round integer NOT NULL,                 -- 0: to warm up
+    turn integer NOT NULL,
+    name text NOT NULL,
+    us_per_row numeric NOT NULL,
+    wrong bigint NOT NULL,                  -- rows not found to be right
+    PRIMARY KEY (round, turn, name)
+);
+
+-- What verify_speed.c says.
+CREATE TABLE schemes (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE,
+    ns integer NOT NULL,
+    limit_ns integer                        -- null: only shown
+);
+
+CREATE VIEW sql_summary AS
+WITH medians AS (
+    SELECT name, percentile_cont(0.5) WITHIN GROUP (ORDER BY us_per_row)::numeric AS us
+    FROM sql_measurements
+    WHERE round > 0
+    GROUP BY name)
+SELECT round(ours.us, 2) AS verify_us_per_row, round(pgcrypto.us, 2) AS pgcrypto_us_per_row,
+       round(ours.us / pgcrypto.us, 3) AS ratio
+FROM medians ours, medians pgcrypto
+WHERE ours.name = 'verify()' AND pgcrypto.name = 'pgcrypto';
+
 -- Medians over the rounds.
 CREATE VIEW summary AS
 WITH medians AS (
@@ -97,15 +126,31 @@ UNION ALL
 SELECT format('at least %s of nginx: %s, %s connections', least_ratio, name, connections),
        ratio >= least_ratio, ratio::text
 FROM summary
-WHERE least_ratio IS NOT NULL;
+WHERE least_ratio IS NOT NULL
+UNION ALL
+SELECT 'verify() and pgcrypto found every signature right',
+       coalesce(sum(wrong) = 0, false), format('%s rows wrong', sum(wrong))
+FROM sql_measurements
+UNION ALL
+SELECT 'verify() in a query takes no longer than pgcrypto',
+       ratio <= 1, format('%s of it', ratio)
+FROM (SELECT) one LEFT JOIN sql_summary ON true
+UNION ALL
+SELECT format('at most %s µs in a receiver: %s', round(limit_ns / 1000.0, 1), name),
+       ns <= limit_ns, format('%s µs', round(ns / 1000.0, 2))
+FROM schemes
+WHERE limit_ns IS NOT NULL;
 
 CREATE VIEW report AS
 SELECT jsonb_pretty(jsonb_build_object(
     'facts', (SELECT jsonb_object_agg(name, value) FROM facts),
     'summary', (SELECT jsonb_agg(to_jsonb(s) - 'id' ORDER BY id) FROM summary s),
+    'verify_in_sql', (SELECT to_jsonb(s) FROM sql_summary s),
+    'verify_in_receiver', (SELECT jsonb_agg(to_jsonb(s) - 'id' ORDER BY id) FROM schemes s),
     'checks', (SELECT jsonb_agg(to_jsonb(c)) FROM checks c),
     'measurements', (
         SELECT jsonb_agg(jsonb_build_object('name', c.name, 'connections', c.connections)
                          || to_jsonb(m) - 'case_id' ORDER BY round, case_id, target DESC)
         FROM measurements m JOIN cases c ON c.id = case_id),
+    'sql_measurements', (SELECT jsonb_agg(to_jsonb(m) ORDER BY round, turn, name) FROM sql_measurements m),
     'passed', (SELECT coalesce(bool_and(holds), false) FROM checks))) AS json;

@@ -32,22 +32,25 @@ INSERT INTO bench_queries VALUES
      'SELECT count(*) FROM bench_deliveries WHERE encode(hmac(body, key, ''sha256''), ''hex'') = signature');
 
 -- Runs each query once, in an order that alternates, and says what a row took.
-CREATE FUNCTION bench_verify(round integer, OUT id integer, OUT us_per_row numeric, OUT wrong bigint)
+CREATE FUNCTION bench_verify(turn integer, OUT name text, OUT us_per_row numeric, OUT wrong bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql
-SET jit = off SET max_parallel_workers_per_gather = 0
+SET jit = off
+SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    q bench_queries;
-    start timestamptz;
     total bigint := (SELECT count(*) FROM bench_deliveries);
+    query text;
+    start timestamptz;
+    good bigint;
 BEGIN
-    FOR q IN SELECT * FROM bench_queries b ORDER BY CASE WHEN round % 2 = 0 THEN b.id ELSE -b.id END LOOP
+    FOR name, query IN
+        SELECT q.name, q.query FROM bench_queries q ORDER BY CASE WHEN turn % 2 = 0 THEN q.id ELSE -q.id END
+    LOOP
         start := clock_timestamp();
-        EXECUTE q.query INTO wrong;
-        us_per_row := extract(epoch FROM clock_timestamp() - start) * 1000000 / total;
-        wrong := total - wrong;
-        id := q.id;
+        EXECUTE query INTO good;
+        us_per_row := round(extract(epoch FROM clock_timestamp() - start) * 1000000 / total, 4);
+        wrong := total - good;
         RETURN NEXT;
     END LOOP;
 END $$;

@@ -38,11 +38,19 @@ like($out,
 
 # --- The other statements ----------------------------------------------------
 
-for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', 'INSERT INTO', 'CREATE ROLE', 'webhook_bridge.status()', 'FROM webhook_bridge.rejections')
+my %result;
+for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', 'INSERT INTO', "verify('acme'",
+    'title, remarks', 'CREATE ROLE', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
+    'LISTEN webhook_bridge;                ')
 {
-    my ($status, undef, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
+    my ($status, $stdout, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
     is($status, 0, "the statements with \"$text\" run") or diag $stderr;
+    $result{$text} = $stdout;
 }
+is($result{"verify('acme'"}, 't', 'the signature made with openssl is right');
+like($result{explain_signature}, qr/without the white space around it/, 'the fault is found');
+my $block_count = () = $readme =~ /^```sql$/mg;
+is(scalar(keys %result) + 2, $block_count, 'no block of SQL is left out');
 my $old = block_with('DETACH PARTITION') =~ s/20261122/20200101/gr;
 $bridge->sql("SELECT webhook_bridge.create_event_partitions('2020-01-01', 1)");
 for my $statement (split /(?<=;)\n/, $old)

@@ -7,6 +7,7 @@ use warnings;
 use Digest::SHA qw(hmac_sha256);
 use JSON::PP;
 use MIME::Base64;
+use PostgreSQL::Test::Cluster;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -54,11 +55,11 @@ my $mark = 0;
 
 sub refused
 {
-    my ($target, $headers, $body, $status) = @_;
+    my ($target, $headers, $body, $status, $method) = @_;
     $mark++;
     my $row = poll_until(
         sub {
-            my $answer = $connection->request('POST', $target, [ @$headers, 'X-Mark' => $mark ], $body);
+            my $answer = $connection->request($method // 'POST', $target, [ @$headers, 'X-Mark' => $mark ], $body);
             die "answered $answer->{status}" if $answer->{status} != ($status // 401);
             return (rejections("headers ->> 'X-Mark' = '$mark'"))[0];
         },
@@ -132,6 +133,35 @@ for my $row (
 is(scalar keys %answers, 1, 'the answer is the same for every reason');
 like((keys %answers)[0], qr/delivery is not authentic/, 'and says nothing more');
 is(refused('/hooks/small', forged('x' x 101), 'x' x 101, 413)->{reason}, 'body too large', 'reason: body too large');
+is(refused('/hooks/shop', [], '{}', 405, 'PUT')->{reason}, 'method not allowed', 'reason: method not allowed');
+
+# larger than anything that is read
+for my $size (1024 * 1024 + 1, 1 << 40)
+{
+    my $row = poll_until(
+        sub {
+            my $client = $bridge->connect;
+            $client->send("POST /hooks/shop HTTP/1.1\r\nHost: x\r\nX-Mark: size $size\r\nExpect: 100-continue\r\nContent-Length: $size\r\n\r\n");
+            answer_is($client->response, 413, 'body is too large', 'a body that is announced too large');
+            ok($client->is_closed, 'the connection ends') if $size > 1 << 30;
+            return (rejections("headers ->> 'X-Mark' = 'size $size'"))[0];
+        },
+        'the rejection of a body that was not read');
+    is("$row->{reason} $row->{body_size} [$row->{body}]", "body too large $size []", 'a body that is not read: its size');
+}
+{
+    my $row = poll_until(
+        sub {
+            my $client = $bridge->connect;
+            $client->send("POST /hooks/shop HTTP/1.1\r\nHost: x\r\nX-Mark: chunks\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  . join '', map { "40000\r\n" . ('y' x 0x40000) . "\r\n" } 1 .. 5);
+            answer_is($client->response, 413, 'body is too large', 'chunks that become too large');
+            return (rejections("headers ->> 'X-Mark' = 'chunks'"))[0];
+        },
+        'the rejection of chunks');
+    is("$row->{reason} $row->{body}", 'body too large ' . 'y' x 8192, 'chunks: the beginning is kept');
+    cmp_ok($row->{body_size}, '>', 1024 * 1024, 'chunks: as far as they were read');
+}
 
 # --- What is kept --------------------------------------------------------------------------
 
@@ -169,7 +199,6 @@ is(refused('/hooks/small', forged('x' x 101), 'x' x 101, 413)->{reason}, 'body t
     $bridge->sql(q(UPDATE webhook_bridge.endpoints SET enabled = false WHERE name = 'off'));
     is($connection->request('POST', '/hooks/nowhere', forged('{}'), '{}')->{status}, 404, 'not kept: unknown path');
     is($connection->request('POST', '/hooks/off',     forged('{}'), '{}')->{status}, 404, 'not kept: disabled endpoint');
-    is($connection->request('PUT',  '/hooks/shop',    forged('{}'), '{}')->{status}, 405, 'not kept: method');
     is($connection->request('GET',  '/hooks/shop')->{status}, 200, 'not kept: probe');
     is($connection->request('POST', '/hooks/shop', ecomanager_headers($secret, '{}'), '{}')->{status}, 200, 'not kept: accepted');
     is($bridge->count('webhook_bridge.rejections'), $before, 'none of them is there');
@@ -490,4 +519,38 @@ SQL
 }
 
 $bridge->stop;
+
+# --- A server that does not preload the library, as after a restore ---------------------------------------------
+
+{
+    my $node = PostgreSQL::Test::Cluster->new('plain');
+    $node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
+    $node->start;
+    $node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION webhook_bridge;
+SELECT webhook_bridge.create_endpoint('plain', 'generic', 'a secret');
+INSERT INTO webhook_bridge.rejections (endpoint, reason, method, headers, body, body_size)
+SELECT 'plain', 'signature does not match', 'POST', webhook_bridge.sign('generic', 'another', 'hello')::json, 'hello', 5
+FROM generate_series(1, 2);
+SQL
+    my ($status, undef, $err) = $node->psql('postgres', 'SELECT webhook_bridge.readmit_rejection(1)');
+    like($err, qr/still refused/, 'not preloaded: judged');
+    $node->safe_psql('postgres', q(SELECT webhook_bridge.add_secret('plain', 'another')));
+    is($node->safe_psql('postgres', 'SELECT webhook_bridge.readmit_rejection(1) > 0'), 't', 'not preloaded: readmitted');
+
+    # with the rights of whoever calls
+    ($status, undef, $err) = $node->psql('postgres', <<'SQL');
+CREATE ROLE caller;
+GRANT USAGE ON SCHEMA webhook_bridge TO caller;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA webhook_bridge TO caller;
+GRANT SELECT, DELETE ON webhook_bridge.rejections TO caller;
+GRANT SELECT ON webhook_bridge.endpoints TO caller;
+SET ROLE caller;
+SELECT webhook_bridge.readmit_rejection(2);
+SQL
+    like($err, qr/permission denied for table (?:secrets|providers)/, 'rights: who may not read secrets cannot readmit');
+    is($node->safe_psql('postgres', 'SELECT count(*) FROM webhook_bridge.rejections'), 1, 'rights: nothing happens');
+    $node->stop;
+}
+
 done_testing;

@@ -669,9 +669,85 @@ test_plain_digest(void)
 	CHECK_INT(verify(&sample), WB_MISMATCH);
 }
 
+#define TWILIO_DIGEST "d5729c000e5de6b3a10698fec78d482db85d744f1be820d1382b6bda1cfb7795"
+
+typedef struct DigestCase
+{
+	const char *query;
+	WbVerdict verdict; /* of the body whose digest TWILIO_DIGEST is */
+} DigestCase;
+
+static const DigestCase digest_cases[] = {
+	{"bodySHA256=" TWILIO_DIGEST, WB_VERIFIED},
+	{"a=1&bodySHA256=" TWILIO_DIGEST "&b=2", WB_VERIFIED},
+	{"bodySHA256=D5729C000E5DE6B3A10698FEC78D482DB85D744F1BE820D1382B6BDA1CFB7795", WB_VERIFIED},
+	{"bodySHA256=" TWILIO_DIGEST "&bodySHA256=" TWILIO_DIGEST, WB_VERIFIED},
+	{"bodySHA256=" TWILIO_DIGEST "&bodySHA256=" WRONG_HEX, WB_BODY_CHANGED},
+	{"bodySHA256=" WRONG_HEX, WB_BODY_CHANGED},
+	{"bodySHA256=" TWILIO_DIGEST "00", WB_BODY_CHANGED},
+	{"bodySHA256=d5729c000e5de6b3a10698fec78d482db85d744f1be820d1382b6bda1cfb77", WB_BODY_CHANGED},
+	{"bodySHA256=" TWILIO_DIGEST TWILIO_DIGEST TWILIO_DIGEST, WB_BODY_CHANGED},
+	{"bodySHA256=x5729c000e5de6b3a10698fec78d482db85d744f1be820d1382b6bda1cfb7795", WB_BODY_CHANGED},
+	{"bodysha256=" TWILIO_DIGEST, WB_BODY_CHANGED},
+	{"bodySHA256=", WB_BODY_CHANGED},
+	{"", WB_BODY_CHANGED},
+};
+
+/* Twilio: of a JSON body only the digest is signed, as part of the URL. */
+static void
+test_body_digest(void)
+{
+	static const char body[] = "{\"property\":\"value\",\"boolean\":true} ";
+	WbSchemeText text = {
+		.algorithm = wb_slice_cstring("hmac-sha1"),
+		.encoding = wb_slice_cstring("base64"),
+		.signature_from = wb_slice_cstring("header:X-Twilio-Signature"),
+		.signed_content = wb_slice_cstring("{url}"),
+		.secret_encoding = wb_slice_cstring("raw"),
+		.body_digest_from = wb_slice_cstring("query:bodySHA256"),
+		.tolerance_s = -1};
+	WbHeader header = {wb_slice_cstring("X-Twilio-Signature"), wb_slice_cstring("Q3Mhbno0ELegm8NX0d4qBQKcMZI=")};
+	WbMessage message = {.url = wb_slice_cstring("https://example.com/hook"), .headers = &header, .header_count = 1};
+	WbScheme scheme;
+	WbSchemeError error;
+	WbKey key;
+	WbKey *keys[] = {&key};
+	const char *problem;
+	int matched;
+
+	CHECK(wb_scheme_parse(&text, &scheme, &error));
+	CHECK(wb_key_init(&key, &scheme, WB_KEY_VERIFY, wb_slice_cstring("12345"), &problem));
+	message.body = wb_slice(body, strlen(body) - 1);
+	message.query = wb_slice_cstring(digest_cases[0].query);
+	CHECK_INT(wb_signature_verify(&scheme, keys, 1, &message, 0, &matched), WB_VERIFIED);
+	message.query = wb_slice_cstring(digest_cases[1].query);
+	CHECK_INT(wb_signature_verify(&scheme, keys, 1, &message, 0, &matched), WB_MISMATCH);
+	CHECK_INT(matched, -1);
+
+	for (int i = 0; i < LENGTH_OF(digest_cases); i++)
+	{
+		char out[100];
+		WbTextBuffer signature = {out, 0, sizeof(out)};
+
+		unit_case("%s", digest_cases[i].query);
+		message.query = wb_slice_cstring(digest_cases[i].query);
+		message.body = wb_slice(body, strlen(body) - 1);
+		CHECK(wb_signature_sign(&scheme, &key, &message, wb_slice(NULL, 0), &signature, NULL));
+		header.value = wb_slice(out, signature.len);
+		CHECK_INT(wb_signature_verify(&scheme, keys, 1, &message, 0, &matched), digest_cases[i].verdict);
+		CHECK_INT(matched, 0);
+		message.body = wb_slice(body, strlen(body));
+		CHECK_INT(wb_signature_verify(&scheme, keys, 1, &message, 0, &matched), WB_BODY_CHANGED);
+	}
+	wb_key_clear(&key);
+}
+
 static void
 test_verdict_texts(void)
 {
+	CHECK_STR(wb_verdict_text(WB_MISMATCH), "signature does not match");
+	CHECK_STR(wb_verdict_text(WB_BODY_CHANGED), "body does not match its digest");
+	CHECK_STR(wb_verdict_text(WB_BAD_TIMESTAMP), "timestamp malformed");
 	CHECK_STR(wb_verdict_text(WB_STALE), "timestamp outside the window");
 	CHECK_STR(wb_verdict_text((WbVerdict) (WB_STALE + 1)), "unknown verdict");
 }
@@ -695,6 +771,7 @@ main(void)
 	RUN(test_signature_in_body);
 	RUN(test_signed_headers);
 	RUN(test_plain_digest);
+	RUN(test_body_digest);
 	RUN(test_verdict_texts);
 	return unit_finish();
 }
