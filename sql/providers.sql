@@ -59,12 +59,73 @@ INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) V
 INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) VALUES ('bad', 't', 'header:X', '{header:X-Topic} and }');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, source_from) VALUES ('bad', 't', 'header:X', repeat('{body}{method}', 40));
 INSERT INTO webhook_bridge.providers (name, title, signature_from, algorithm, signed_content) VALUES ('bad', 't', 'header:X', 'sha256', '{body}');
-INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if) VALUES ('bad', 't', 'header:X', '{json:type}');
-INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if, handshake_equals, handshake_reply) VALUES ('bad', 't', 'header:X', '{json:type}', 'ping', '{secret}');
-INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_if, handshake_equals, handshake_reply, handshake_signed) VALUES ('bad', 't', 'header:X', '{json:type}', 'ping', '{hmac:json:token}', false);
 INSERT INTO webhook_bridge.providers (name, title, signature_from, handshake_type) VALUES ('bad', 't', 'header:X', 'text/html');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, evidence) VALUES ('bad', 't', 'header:X', 'hearsay');
 UPDATE webhook_bridge.providers SET signed_content = '{nonsense}' WHERE name = 'github';
+
+-- handshakes: what is incomplete, tells the secret, or is no template
+CREATE FUNCTION pg_temp.handshake(condition text, equals text, reply text, signed boolean DEFAULT true) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    message text;
+    detail text;
+BEGIN
+    INSERT INTO webhook_bridge.providers (name, title, signature_from, timestamp_from, timestamp_format, handshake_if, handshake_equals, handshake_reply, handshake_signed)
+    VALUES ('bad', 't', 'header:X', 'header:T', 's', condition, equals, reply, signed);
+    DELETE FROM webhook_bridge.providers WHERE name = 'bad';
+    RETURN 'taken';
+EXCEPTION WHEN invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+    RETURN message || ': ' || detail;
+END
+$$;
+\pset format unaligned
+\pset tuples_only on
+\pset null null
+SELECT condition, equals, left(reply, 80), pg_temp.handshake(condition, equals, reply) AS verdict
+FROM (VALUES
+    (1, NULL, NULL, NULL),
+    (2, '{json:type}', 'ping', '{json:challenge}'),
+    (3, '{json:type}', '', ''),
+    (4, '', '', '{body}'),
+    (5, '{method} {header:X-Kind?}', '{param:expected} {json:a.0?}', '{{"a":"{hmac:header:X-Nonce}{hmac:query:n}{hmac:json:a.b}"}}'),
+    (6, '{json:type}', NULL, NULL),
+    (7, '{json:type}', 'ping', NULL),
+    (8, '{json:type}', NULL, 'pong'),
+    (9, NULL, 'ping', 'pong'),
+    (10, NULL, 'ping', NULL),
+    (11, NULL, NULL, 'pong'),
+    (12, '{secret}', 'ping', 'pong'),
+    (13, '{json:type}', '{secret}', 'pong'),
+    (14, '{json:type}', 'ping', 'a{secret}'),
+    (15, '{ts}', 'ping', 'pong'),
+    (16, '{json:type}', '{sig:v1}', 'pong'),
+    (17, '{json:type}', 'ping', '{ts}'),
+    (18, '{hmac:json:a}', 'ping', 'pong'),
+    (19, '{json:type}', '{hmac:json:a}', 'pong'),
+    (20, '{json:type', 'ping', 'pong'),
+    (21, '{json:type}', 'ping}', 'pong'),
+    (22, '{json:type}', 'ping', '{"a":"{json:a}"}'),
+    (23, '{json:type}', 'ping', '{challenge}'),
+    (24, '{json:type}', 'ping', '{hmac}'),
+    (25, '{json:type}', 'ping', '{hmac:}'),
+    (26, '{json:type}', 'ping', '{hmac:body}'),
+    (27, '{json:type}', 'ping', '{hmac:json:}'),
+    (28, '{json:type}', 'ping', '{hmac:hmac:json:a}'),
+    (29, '{json:type}', 'ping', '{hmac:json:a?}'),
+    (30, '{json:type}', 'ping', repeat('{method}', 33))) AS v (number, condition, equals, reply)
+ORDER BY number;
+\pset null ''
+\pset tuples_only off
+\pset format aligned
+-- what is answered without a signature must not be made with the secret
+SELECT reply, pg_temp.handshake('{method}', 'GET', reply, false) AS verdict
+FROM unnest(ARRAY['{query:challenge}', '{hmac:query:challenge}', 'a{query:a}{hmac:query:b}c', '{secret}']) AS reply;
+UPDATE webhook_bridge.providers SET handshake_signed = false WHERE name = 'zoom';
+UPDATE webhook_bridge.providers SET handshake_if = NULL WHERE name = 'slack';
+UPDATE webhook_bridge.providers SET handshake_equals = NULL WHERE name = 'dropbox';
+UPDATE webhook_bridge.providers SET handshake_reply = NULL WHERE name = 'meta';
+UPDATE webhook_bridge.providers SET handshake_reply = '{hmac:query:challenge}' WHERE name = 'dropbox';
 
 -- an own provider is one row
 INSERT INTO webhook_bridge.providers

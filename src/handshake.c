@@ -76,8 +76,10 @@ wb_handshake_parse(const WbHandshakeText *text, WbHandshake *handshake, WbHandsh
 		!parse_template(text->equals, &handshake->equals, "handshake_equals", error) ||
 		!parse_template(text->reply, &handshake->reply, "handshake_reply", error))
 		return false;
-	if (has_hmac(&handshake->condition) || has_hmac(&handshake->equals))
+	if (has_hmac(&handshake->condition))
 		return fail_column(error, "handshake_if", "Only the reply can contain {hmac:}.");
+	if (has_hmac(&handshake->equals))
+		return fail_column(error, "handshake_equals", "Only the reply can contain {hmac:}.");
 	if (has_hmac(&handshake->reply) && !text->is_signed)
 		return fail_column(error, "handshake_signed",
 						   "The reply is computed with the secret, so that only who knows it may ask for it.");

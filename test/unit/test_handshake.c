@@ -158,6 +158,7 @@ test_what_is_refused(void)
 	check_refused(columns("{method}", "GET", "{ts}"), "handshake_reply");
 	check_refused(columns("{method}", "GET", "{sig:t}"), "handshake_reply");
 	check_refused(columns("{hmac:query:a}", "GET", "x"), "handshake_if");
+	check_refused(columns("{method}", "{hmac:query:a}", "x"), "handshake_equals");
 	check_refused(columns("{method}", "GET", "{hmac:}"), "handshake_reply");
 	check_refused(columns("{method}", "GET", "{hmac:body}"), "handshake_reply");
 	check_refused(columns("{method}", "GET", "{hmac:query:a?}"), "handshake_reply");
