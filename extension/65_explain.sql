@@ -668,6 +668,16 @@ BEGIN
         actual := format('its first %s; a signature over it cannot be checked again', octet_length(refused.body));
         ok := false;
         RETURN NEXT;
+        IF kind.algorithm <> 'token' OR kind.signature_from LIKE 'json:%' THEN
+            -- only what is so whatever the body was: with a part of it no secret fits
+            RETURN QUERY
+            SELECT * FROM webhook_bridge.explain_request(request, labels, secrets, refused.endpoint) AS e
+            WHERE e.step IN ('scheme', 'signature', 'elements', 'timestamp', 'window')
+               OR (e.step IN ('verdict', 'diagnosis')
+                   AND refused.reason IN ('signature missing', 'signature malformed')
+                   AND kind.signature_from NOT LIKE 'json:%');
+            RETURN;
+        END IF;
     END IF;
     RETURN QUERY SELECT * FROM webhook_bridge.explain_request(request, labels, secrets, refused.endpoint);
 END
