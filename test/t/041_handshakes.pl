@@ -269,7 +269,7 @@ handshake_is('dropbox, the same twice', 'text', 'abc', 'GET', '/hooks/dropbox?ch
     my ($answer, $changes) = effect('HEAD', '/hooks/dropbox?challenge=abc');
     is("$answer->{status} $answer->{headers}{'content-type'} $changes", '200 application/json probes 1', 'dropbox, HEAD');
 }
-other_is('dropbox, PUT', 405, 'method not allowed', 'bad_method 1', 'PUT', '/hooks/dropbox?challenge=abc', [], '');
+other_is('dropbox, PUT', 405, 'method not allowed', 'bad_method 1, rejections 1', 'PUT', '/hooks/dropbox?challenge=abc', [], '');
 refused_is('dropbox, POST', 'signature missing', 'POST', '/hooks/dropbox?challenge=abc', [], '{}');
 stored_is('dropbox, delivery', 'POST', '/hooks/dropbox?challenge=abc', [ 'X-Dropbox-Signature' => hmac_sha256_hex('{}', $secret) ], '{}');
 
