@@ -144,3 +144,6 @@ SELECT * FROM webhook_bridge.explain_signature('github', NULL, '{}', '');
 SELECT * FROM webhook_bridge.explain_signature('github', 'k', '[]', '');
 SELECT * FROM webhook_bridge.explain_signature('github', 'k', '{"a": {"b": 1}}', '');
 SELECT * FROM webhook_bridge.explain_rejection(0);
+SELECT webhook_bridge.inspect_signature(NULL, 'k');
+SELECT webhook_bridge.fits(NULL, NULL);
+SELECT webhook_bridge.inspect_signature(ROW(NULL, NULL, NULL, NULL, NULL, NULL, now(), NULL, NULL)::webhook_bridge.signed_request, 'k');
