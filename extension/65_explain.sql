@@ -84,7 +84,8 @@ COMMENT ON FUNCTION webhook_bridge.ascii_json(text) IS
 'Private: JSON text with everything that is not ASCII escaped';
 
 -- White space and escapes can be put back into what was signed; the order of
--- members, once lost, cannot.
+-- members, once lost, cannot.  The body may be a stranger's: deeply nested, its
+-- indentation would grow with the square of its size, so it is left alone.
 CREATE FUNCTION webhook_bridge.rewritten_json(body text)
 RETURNS SETOF text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -124,9 +125,10 @@ BEGIN
     FROM placed, LATERAL (VALUES
         ('compact', ''), ('spaced', ''), ('indented by 2', E'\n' || repeat('  ', depth)), ('by 4', E'\n' || repeat('    ', depth)))
         AS layouts (layout, line)
+    WHERE (SELECT max(depth) FROM placed) <= 64
     GROUP BY style, layout;
-EXCEPTION WHEN data_exception THEN
-    RETURN; -- not JSON, or a string that no text can hold
+EXCEPTION WHEN data_exception OR statement_too_complex THEN
+    RETURN; -- not JSON, or a string that no text can hold, or nested too deeply
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.rewritten_json(text) IS
@@ -142,8 +144,8 @@ DECLARE
 BEGIN
     written := convert_from(body, 'UTF8');
     RETURN written LIKE '%: %' AND written = written::jsonb::text;
-EXCEPTION WHEN data_exception THEN
-    RETURN false;
+EXCEPTION WHEN data_exception OR statement_too_complex OR program_limit_exceeded THEN
+    RETURN false; -- not JSON, or more than jsonb holds
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.is_jsonb(bytea) IS
@@ -206,14 +208,15 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH headers AS (
+        -- a stranger may have sent a hundred: a few are tried
         SELECT lower(n) AS name, v AS value FROM unnest(request.header_names, request.header_values) AS h (n, v)
     ), hosts AS (
         SELECT unnest(ARRAY[authority, regexp_replace(authority, ':\d+$', '')]) AS host
-        UNION SELECT value FROM headers WHERE name IN ('host', 'x-forwarded-host', 'x-original-host')
+        UNION (SELECT value FROM headers WHERE name IN ('host', 'x-forwarded-host', 'x-original-host') LIMIT 8)
     ), paths AS (
         SELECT unnest(ARRAY[path, rtrim(path, '/'), rtrim(path, '/') || '/']) AS path
-        UNION SELECT split_part(value, '?', 1) FROM headers
-              WHERE name IN ('x-forwarded-uri', 'x-original-uri', 'x-original-url')
+        UNION (SELECT split_part(value, '?', 1) FROM headers
+               WHERE name IN ('x-forwarded-uri', 'x-original-uri', 'x-original-url') LIMIT 8)
     )
     SELECT DISTINCT s || h.host || port || p.path || q
     FROM hosts h, paths p, unnest(ARRAY['https://', 'http://']) AS s, unnest(ARRAY['', ':443', ':80']) AS port,

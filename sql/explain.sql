@@ -133,6 +133,12 @@ SELECT pg_temp.diagnosis('discord', 'ea4a6c63e29c520abef5507b132ec5f9954776aebeb
     '{"X-Signature-Ed25519": "f7caed702889e902c2cde4a4fb00f601284aa47ff4caf84588d7c8c3d8fe7183fd73e13e30d0c07d1515b6684f7b3cfaa231c421768d9667b104f760cf0da302", "X-Signature-Timestamp": "1700000000"}',
     E'{\n  "type": 1\n}', at => to_timestamp(1700000002)) AS written_again;
 
+-- a body nested so deeply that it cannot be indented, or parsed, takes no time and raises no error
+SET statement_timeout = '4s';
+SELECT n, pg_temp.diagnosis('github', 'k', '{"X-Hub-Signature-256": "sha256=00"}', repeat('[', n) || repeat(']', n)) AS nested,
+       pg_temp.diagnosis('github', 'k', jsonb_build_object('X-Hub-Signature-256', 'sha256=' || repeat('0', 64)), repeat('{"a": ', n) || '1' || repeat('}', n)) AS members
+FROM (VALUES (4000), (40000)) AS v (n);
+RESET statement_timeout;
 -- a secret never appears, whatever is wrong
 SELECT count(*) FROM webhook_bridge.providers p,
     LATERAL webhook_bridge.explain_signature(p.name, 'S3cretS3cret', jsonb_build_object(coalesce(substring(p.signature_from FROM 'header:(.*)'), 'x'), 'S3cret'), '{"a": 1}', url => 'https://db.example.com/') AS e
@@ -144,3 +150,6 @@ SELECT * FROM webhook_bridge.explain_signature('github', NULL, '{}', '');
 SELECT * FROM webhook_bridge.explain_signature('github', 'k', '[]', '');
 SELECT * FROM webhook_bridge.explain_signature('github', 'k', '{"a": {"b": 1}}', '');
 SELECT * FROM webhook_bridge.explain_rejection(0);
+SELECT webhook_bridge.inspect_signature(NULL, 'k');
+SELECT webhook_bridge.fits(NULL, NULL);
+SELECT webhook_bridge.inspect_signature(ROW(NULL, NULL, NULL, NULL, NULL, NULL, now(), NULL, NULL)::webhook_bridge.signed_request, 'k');

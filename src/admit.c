@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "datum.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(webhook_bridge_admit);
@@ -47,7 +48,6 @@ static void require_catalog(void);
 static void read_delivery(FunctionCallInfo fcinfo, WbDelivery *delivery);
 static int read_texts(Datum array, Datum **texts);
 static WbSlice utf8_slice(Datum value);
-static WbSlice bytes_slice(Datum value);
 static void judge_and_store(WbDelivery *delivery, WbSlice path);
 
 /*
@@ -75,7 +75,7 @@ webhook_bridge_admit(PG_FUNCTION_ARGS)
 	wb_endpoints_forget();
 	PG_TRY();
 	{
-		judge_and_store(delivery, bytes_slice(PG_GETARG_DATUM(ARG_PATH)));
+		judge_and_store(delivery, wb_text_slice(PG_GETARG_DATUM(ARG_PATH)));
 		if (delivery->answer == WB_ANSWER_STORED)
 			values[0] = Int64GetDatum(delivery->id);
 		else if (delivery->answer != WB_ANSWER_DUPLICATE)
@@ -149,10 +149,10 @@ read_delivery(FunctionCallInfo fcinfo, WbDelivery *delivery)
 	delivery->headers = headers;
 	delivery->header_count = count;
 	delivery->arrived_at = PG_GETARG_TIMESTAMPTZ(ARG_ARRIVED_AT);
-	delivery->method = bytes_slice(PG_GETARG_DATUM(ARG_METHOD));
+	delivery->method = wb_text_slice(PG_GETARG_DATUM(ARG_METHOD));
 	if (!PG_ARGISNULL(ARG_QUERY))
-		delivery->query = bytes_slice(PG_GETARG_DATUM(ARG_QUERY));
-	delivery->body = bytes_slice(PG_GETARG_DATUM(ARG_BODY));
+		delivery->query = wb_text_slice(PG_GETARG_DATUM(ARG_QUERY));
+	delivery->body = wb_text_slice(PG_GETARG_DATUM(ARG_BODY));
 	if (!PG_ARGISNULL(ARG_REMOTE_ADDR))
 		delivery->remote_addr = PG_GETARG_DATUM(ARG_REMOTE_ADDR);
 }
@@ -184,13 +184,4 @@ utf8_slice(Datum value)
 	char *bytes = TextDatumGetCString(value);
 
 	return wb_slice_cstring(pg_server_to_any(bytes, (int) strlen(bytes), PG_UTF8));
-}
-
-/* The bytes of a text or bytea, valid as long as the argument. */
-static WbSlice
-bytes_slice(Datum value)
-{
-	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
-
-	return wb_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 }

@@ -220,10 +220,11 @@ wb_promise_nothing(void)
 }
 
 /*
- * Commits, durably unless wb_promise_nothing() was called: what a receiver acknowledges must be on disk, so a weaker
- * synchronous_commit is raised for this transaction.  The restricted role is
- * kept until the end, so that a deferred trigger is refused instead of running
- * with the rights of the process.
+ * Commits, durably unless wb_promise_nothing() was called: what a receiver
+ * acknowledges must be on disk, so a weaker synchronous_commit is raised for
+ * this transaction.  The restricted role is kept until the end, so that a
+ * deferred trigger is refused instead of running with the rights of the
+ * process.
  *
  * False if synchronous_commit asks for a standby and the wait for it was cut
  * short: the transaction is committed here, and only here.

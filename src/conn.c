@@ -10,9 +10,10 @@
  *
  * The connection owns its stream and its buffers.  It is in exactly one of the
  * lists below, according to its phase, each in order of deadline because all
- * its members were given the same time (after a reload, nearly).  Connections with something to write
- * are also in the list "dirty".  A closed connection is freed at the end of
- * the turn, when no event of the turn can refer to it any more.
+ * its members were given the same time (after a reload, nearly).  Connections
+ * with something to write are also in the list "dirty".  A closed connection is
+ * freed at the end of the turn, when no event of the turn can refer to it any
+ * more.
  *
  * What clients send is taken into memory without errors being raised: who
  * cannot be served is refused, and everybody else goes on.
@@ -418,9 +419,9 @@ parse_head(WbConn *conn)
 
 /*
  * Refuses a body that is larger than what its endpoint takes, or than what
- * there will ever be memory for.  Endpoints that
- * take more than the setting says are looked up only when it matters; those
- * that take less refuse later, when the delivery is judged.
+ * there will ever be memory for.  Endpoints that take more than the setting
+ * says are looked up only when it matters; those that take less refuse later,
+ * when the delivery is judged.
  */
 static bool
 check_body_limit(WbConn *conn, uint64 size)
@@ -521,7 +522,10 @@ submit(WbConn *conn)
 	return true;
 }
 
-/* Adds the current request to the batch, with what there is of its body; NULL if the batch is full. */
+/*
+ * Adds the current request to the batch, with what there is of its body; NULL
+ * if the batch is full.
+ */
 static WbDelivery *
 hand_over(WbConn *conn)
 {

@@ -4,8 +4,8 @@
  *	  One delivery: what arrived, what was decided, what will be stored.
  *
  * Decides in the order that keeps strangers away from the tables: method, size,
- * signature; answers handshakes, which are not stored; then reads topic, id, source and time by the provider's templates.
- * Touches no table itself.
+ * signature; answers handshakes, which are not stored; then reads topic, id,
+ * source and time by the provider's templates.  Touches no table itself.
  *
  * Texts are allocated in the current memory context, which is the batch's.
  *

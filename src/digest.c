@@ -18,26 +18,22 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "encoding.h"
+
 bool
 wb_hmac_sha256_hex(WbSlice key, WbSlice text, char *hex)
 {
-	static const char digits[] = "0123456789abcdef";
+	WbTextBuffer out = {hex, 0, WB_HMAC_SHA256_HEX};
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int len = 0;
+	bool done;
 
-	if (key.len > INT_MAX ||
-		HMAC(EVP_sha256(), key.data, (int) key.len, (const unsigned char *) text.data, text.len,
-			 digest, &len) == NULL ||
-		len != WB_HMAC_SHA256_HEX / 2)
-	{
+	done = key.len <= INT_MAX &&
+		   HMAC(EVP_sha256(), key.data, (int) key.len, (const unsigned char *) text.data, text.len,
+				digest, &len) != NULL &&
+		   wb_hex_put(&out, digest, len);
+	if (!done)
 		ERR_clear_error();
-		return false;
-	}
-	for (unsigned int i = 0; i < len; i++)
-	{
-		hex[2 * i] = digits[digest[i] >> 4];
-		hex[2 * i + 1] = digits[digest[i] & 0xF];
-	}
 	OPENSSL_cleanse(digest, sizeof(digest));
-	return true;
+	return done;
 }

@@ -52,6 +52,7 @@ static bool read_scheme(HeapTupleHeader kind, WbScheme *scheme, const char **pro
 static void read_message(HeapTupleHeader request, WbMessage *message);
 static void inspect(const WbScheme *scheme, WbKey *key, WbMessage *message, TimestampTz at,
 					Datum *values, bool *nulls);
+static Datum required_member(HeapTupleHeader row, const char *name);
 static WbSlice member_bytes(HeapTupleHeader row, const char *name);
 static int member_texts(HeapTupleHeader row, const char *name, WbSlice **texts);
 static void put_text(Datum *values, bool *nulls, int column, const char *text, size_t len);
@@ -60,23 +61,29 @@ static bool count_bytes(void *total, const char *data, size_t len);
 /*
  * inspect_signature(request, secret) → a row, declared in
  * extension/65_explain.sql.  Raises no error for what a delivery, a scheme or
- * a secret contains.
+ * a secret contains; none of them, nor the time, may be null.
  */
 Datum
 webhook_bridge_inspect_signature(PG_FUNCTION_ARGS)
 {
-	HeapTupleHeader request = PG_GETARG_HEAPTUPLEHEADER(0);
+	HeapTupleHeader request;
 	TupleDesc desc;
 	Datum values[RESULTS] = {0};
 	bool nulls[RESULTS];
-	bool isnull;
 	WbScheme scheme;
 	WbMessage message = {0};
 	WbKey key = {0};
-	Datum kind = GetAttributeByName(request, "kind", &isnull);
-	TimestampTz at = DatumGetTimestampTz(GetAttributeByName(request, "at", &isnull));
+	Datum kind;
+	TimestampTz at;
 	const char *problem;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("request and secret must not be null")));
+	request = PG_GETARG_HEAPTUPLEHEADER(0);
+	kind = required_member(request, "kind");
+	at = DatumGetTimestampTz(required_member(request, "at"));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "inspect_signature() must return a row");
 	memset(nulls, true, sizeof(nulls));
@@ -208,6 +215,20 @@ read_message(HeapTupleHeader request, WbMessage *message)
 	for (int i = 0; i < message->param_count; i++)
 		params[i] = (WbParam){names[i], values[i]};
 	message->params = params;
+}
+
+/* A member of a row that nothing can be said without. */
+static Datum
+required_member(HeapTupleHeader row, const char *name)
+{
+	bool isnull;
+	Datum value = GetAttributeByName(row, name, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("member \"%s\" of the request must not be null", name)));
+	return value;
 }
 
 /* A text or bytea of a row; empty if null. */

@@ -16,6 +16,8 @@
  */
 #include "handshake.h"
 
+#include <openssl/crypto.h>
+
 #include "utf8.h"
 
 #define MAX_COMPARED 1024 /* bytes of what a condition makes of a request */
@@ -89,7 +91,11 @@ wb_handshake_parse(const WbHandshakeText *text, WbHandshake *handshake, WbHandsh
 	return true;
 }
 
-/* Whether the condition's two sides make the same text of the message. */
+/*
+ * Whether the condition's two sides make the same text of the message.  One of
+ * them may contain a token that a stranger would like to guess, as Meta's does:
+ * compared in constant time, after the length.
+ */
 static bool
 condition_holds(const WbHandshake *handshake, const WbMessage *message)
 {
@@ -100,7 +106,7 @@ condition_holds(const WbHandshake *handshake, const WbMessage *message)
 
 	return wb_template_eval(&handshake->condition, message, wb_text_sink, &left, NULL) &&
 		   wb_template_eval(&handshake->equals, message, wb_text_sink, &right, NULL) &&
-		   wb_slice_equal(wb_slice(left_data, left.len), wb_slice(right_data, right.len));
+		   left.len == right.len && CRYPTO_memcmp(left_data, right_data, left.len) == 0;
 }
 
 /* Adds a value as it has to be written between the quotes of a JSON string. */

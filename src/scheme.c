@@ -242,6 +242,8 @@ parse_content(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
 		return fail_column(error, "signed_content", "A plain digest proves nothing unless it contains {secret}.");
 	if (scheme->is_asymmetric && has_part(&scheme->signed_content, WB_PART_SECRET))
 		return fail_column(error, "signed_content", "It contains {secret}, but with this algorithm sender and receiver share none.");
+	if (has_part(&scheme->signed_content, WB_PART_HMAC))
+		return fail_column(error, "signed_content", "Only the reply to a handshake can contain {hmac:}.");
 	if (has_part(&scheme->signed_content, WB_PART_TS) && !scheme->has_timestamp)
 		return fail_column(error, "signed_content", "It contains {ts}, but there is no timestamp_from.");
 	if (has_part(&scheme->signed_content, WB_PART_SIG) && scheme->list_separator == 0)

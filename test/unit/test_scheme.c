@@ -66,6 +66,7 @@ static const SchemeCase scheme_cases[] = {
 	{NULL, "hmac-sha256", "hex", "header:A", ",", "", "{sig:t}{body}", "raw", "", "", -1, NULL},
 	{"signed_content", "sha256", "hex", "header:A", "", "", "{body}", "raw", "", "", -1, NULL},
 	{"signed_content", "sha256", "hex", "header:A", "", "", "{secret}", "raw", "", "", -1, NULL},
+	{"signed_content", "hmac-sha256", "hex", "header:A", "", "", "{hmac:json:a}{body}", "raw", "", "", -1, NULL},
 	{NULL, "sha256", "hex", "header:A", "", "", "{secret}{body}", "raw", "", "", -1, NULL},
 	{NULL, "none", "hex", "", "", "", "}", "raw", "", "", -1, NULL},
 	{NULL, "token", "hex", "query:token", "", "", "}", "raw", "", "", -1, NULL},
