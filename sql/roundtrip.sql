@@ -1,5 +1,6 @@
 -- Every provider, with bodies, headers, URLs and secrets at random: what sign()
 -- makes verifies, and nothing does of which a single character was changed.
+-- This needs the command openssl.
 --
 -- "Random" is SHA-256 of the seed and of what the value is for, so that a run
 -- can be repeated, and so that what is printed is the same on every machine;
@@ -39,21 +40,25 @@ BEGIN
 END
 $$;
 
--- Another character for one of a signature or of an encoded key.  What is
--- compared is the decoded bytes, so it has to stand for others: hexadecimal
--- may be written in either case, and of the last digit of base64 two or four
--- bits are not used.  The digit whose highest bit differs always decodes to
--- other bytes.  What is no digit is replaced by one that occurs nowhere.
-CREATE FUNCTION pg_temp.other_digit(c text, encoding text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN p = 0 THEN '!' ELSE substr(digits, (p - 1 + length(digits) / 2) % length(digits) + 1, 1) END
-    FROM (SELECT digits, position(CASE WHEN length(digits) = 16 THEN lower(c) ELSE c END IN digits) AS p
-          FROM (SELECT CASE WHEN encoding IN ('hex', 'auto') THEN '0123456789abcdef'
-                            ELSE 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
-                                 || CASE encoding WHEN 'base64url' THEN '-_' ELSE '+/' END END AS digits) d) p
+-- Other digits for those of a signature or of an encoded key.  What is compared
+-- is the decoded bytes, so that they have to stand for others: hexadecimal may
+-- be written in either case, and of the last digit of base64 two or four bits
+-- are not used.  The digit whose highest bit differs always decodes to other
+-- bytes.
+CREATE FUNCTION pg_temp.other_digits(digits text, encoding text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN encoding IN ('hex', 'auto')
+        THEN translate(digits, '0123456789abcdefABCDEF', '89abcdef01234567234567')
+        ELSE translate(digits, 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_',
+                               'ghijklmnopqrstuvwxyz0123456789+/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefef') END
 $$;
--- ... and for one of any other text.
-CREATE FUNCTION pg_temp.other_letter(c text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE c WHEN '7' THEN '3' ELSE '7' END
+-- Text with one character replaced by the one at the same place of another
+-- text, or if they are the same by one that occurs in no signature.
+CREATE FUNCTION pg_temp.change(t text, i int, other text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT overlay(t PLACING CASE substr(t, i, 1) WHEN substr(other, i, 1) THEN '!' ELSE substr(other, i, 1) END FROM i FOR 1)
+$$;
+-- The same with letters, which need only be others.
+CREATE FUNCTION pg_temp.change(t text, i int) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT overlay(t PLACING CASE substr(t, i, 1) WHEN '7' THEN '3' ELSE '7' END FROM i FOR 1)
 $$;
 
 -- Key pairs, in DER.
@@ -111,7 +116,9 @@ WHERE algorithm = 'none' OR signature_from NOT LIKE 'header:%' ORDER BY name COL
 -- Deliveries
 -- ---------------------------------------------------------------------------
 
--- covered: texts in the body, which are all of it that is signed; null if all is
+-- signing_secret: a private key where secret is the public one; other_secret:
+-- another public key, or what secret is changed to; covered: texts in the body,
+-- which are all of it that is signed, null if everything is
 CREATE TEMP TABLE deliveries (
     provider text, round int, signing_secret text, secret text, other_secret text, method text, url text, params jsonb,
     at timestamptz, headers jsonb, body bytea, covered text[], signature text);
@@ -147,7 +154,8 @@ SELECT name, round,
                  FROM regexp_matches(signed_content, '{headers_json:([^}]*)}', 'g') AS m, generate_series(1, round % 6) AS i), '{}')
 FROM schemes LEFT JOIN key_pairs k USING (algorithm), generate_series(0, :rounds - 1) AS round,
      LATERAL (VALUES (format('%s %s %s ', :seed, name, round))) AS s (seed);
-UPDATE deliveries SET secret = signing_secret WHERE secret IS NULL;
+UPDATE deliveries SET secret = signing_secret, other_secret = pg_temp.other_digits(signing_secret, secret_kind)
+FROM schemes WHERE provider = name AND secret IS NULL;
 
 -- The bodies: those that sign() takes members of, forms, and any kind of bytes.
 CREATE TEMP VIEW seeds AS
@@ -175,19 +183,21 @@ FROM seeds, LATERAL (
     FROM generate_series(0, r % 5) AS i) AS f (form)
 WHERE provider = p AND round = r AND signed_content ~ '{form_sorted}';
 
-UPDATE deliveries SET body = CASE round % 6
+UPDATE deliveries SET body = CASE round % 12
     WHEN 0 THEN ''
     WHEN 1 THEN pg_temp.random_bytes(seed, 1 + pg_temp.random_int(seed, 60))
     WHEN 2 THEN convert_to(pg_temp.random_text(seed, E'{}[]":, é漢😀\r\n\t', 20), 'UTF8')
     WHEN 3 THEN convert_to(format(E'{"id": %s, "é": "\\u00e9"}\r\n', pg_temp.random_int(seed, 1000)), 'UTF8')
     WHEN 4 THEN pg_temp.random_bytes(seed, 10000)
-    ELSE decode(repeat('00', 1 + pg_temp.random_int(seed, 60)), 'hex') END
+    WHEN 5 THEN decode(repeat('00', 1 + pg_temp.random_int(seed, 60)), 'hex')
+    ELSE pg_temp.random_bytes(seed, 1 + pg_temp.random_int(seed, 60)) END
 FROM seeds WHERE provider = p AND round = r AND body IS NULL;
 
--- The URL that contains the body's digest, and those that are not signed by us.
+-- The URL that contains the body's digest.
 UPDATE deliveries d SET url = url || '&' || substr(body_digest_from, 7) || '=' || encode(sha256(body), 'hex')
 FROM schemes s WHERE d.provider = s.name AND body_digest_from LIKE 'query:%';
 
+-- Those that sign() does not make: tokens in the URL and in the body, ...
 UPDATE deliveries SET secret = token, signature = token,
     url = CASE provider WHEN 'blaze' THEN 'https://example.com/hooks/blaze?a=1&token=' || token || '&z=%20' ELSE url END,
     body = CASE provider WHEN 'blaze' THEN body
@@ -196,6 +206,7 @@ FROM (SELECT round AS r, pg_temp.random_text(:seed || 'token' || round, 'abcXYZ0
       FROM generate_series(0, :rounds - 1) AS round) v
 WHERE provider IN ('blaze', 'microsoft_graph') AND round = r;
 
+-- ... and signatures in the body.
 UPDATE deliveries SET covered = ARRAY[ts, token], signature = hmac,
     body = convert_to(format('{"signature":{"token":"%s","timestamp":"%s","signature":"%s"},"event-data":{"event":"opened"}}',
                              token, ts, hmac), 'UTF8')
@@ -222,6 +233,7 @@ FROM (SELECT round AS r, members, encode(pg_temp.hmac(decode(secret, 'hex'),
       WHERE provider = 'adyen') v
 WHERE provider = 'adyen' AND round = r;
 
+-- All others.
 UPDATE deliveries d SET
     headers = webhook_bridge.sign(provider, signing_secret, body, headers, method, url, at, params)
 FROM schemes s WHERE d.provider = s.name AND signature_from LIKE 'header:%' AND algorithm <> 'none';
@@ -232,9 +244,10 @@ FROM schemes s WHERE d.provider = s.name AND signature_from LIKE 'header:%';
 -- Outcomes
 -- ---------------------------------------------------------------------------
 
-CREATE TEMP VIEW cases AS
-SELECT d.*, s.algorithm, s.encoding, s.signed_content, s.list_separator, s.element_prefix, s.timestamp_format, s.tolerance,
-       s.secret_kind, s.secret_prefix, k.public IS NOT NULL AS is_asymmetric,
+CREATE TEMP TABLE cases AS
+SELECT d.*, pg_temp.other_digits(signature, encoding) AS other_signature, s.algorithm, s.encoding, s.signed_content,
+       s.list_separator, s.element_prefix, s.timestamp_format, s.tolerance, s.secret_kind,
+       s.secret_prefix, k.public IS NOT NULL AS is_asymmetric,
        split_part(signature_from, ':', 1) AS signature_kind, substr(signature_from, 8) AS signature_header,
        algorithm = 'token' OR signed_content !~ '{url}' AS any_url,
        algorithm = 'token' OR signed_content !~ '{method}' AS any_method
@@ -263,8 +276,7 @@ INSERT INTO outcomes
 SELECT provider, round, 'list', number, true, webhook_bridge.verify(provider, secret,
     jsonb_set(headers, ARRAY[signature_header], to_jsonb(list)), body, method, url, at, params)
 FROM cases, LATERAL (SELECT reverse(split_part(reverse(signature), list_separator, 1)) AS element) e,
-    LATERAL (SELECT element_prefix || pg_temp.other_digit(substr(element, length(element_prefix) + 1, 1), encoding)
-                    || substr(element, length(element_prefix) + 2) AS wrong) w,
+    LATERAL (SELECT pg_temp.change(element, length(element_prefix) + 1, pg_temp.other_digits(element, encoding)) AS wrong) w,
     LATERAL (VALUES (1, signature || list_separator || wrong),
                     (2, replace(signature, element, wrong || list_separator || element)),
                     (3, replace(signature, list_separator, list_separator || '  ') || list_separator),
@@ -284,7 +296,8 @@ SELECT provider, round, 'time', number, expected, webhook_bridge.verify(provider
 FROM cases, (VALUES (1, true, 1), (2, true, -1), (3, false, 1), (4, false, -1)) AS v (number, expected, sign)
 WHERE tolerance IS NOT NULL;
 
--- What has to be refused.  Each character of the signature, ...
+-- What has to be refused.  Each character of the signature changed, to another
+-- digit and to what is none, ...
 INSERT INTO outcomes
 SELECT provider, round, 'signature', i, false, webhook_bridge.verify(provider, secret,
     CASE signature_kind WHEN 'header' THEN jsonb_set(headers, ARRAY[signature_header], to_jsonb(changed)) ELSE headers END,
@@ -292,8 +305,9 @@ SELECT provider, round, 'signature', i, false, webhook_bridge.verify(provider, s
                         ELSE body END,
     method, CASE signature_kind WHEN 'query' THEN replace(url, signature, changed) ELSE url END, at, params)
 FROM cases, LATERAL generate_series(1, length(signature)) AS i,
-    LATERAL (VALUES (pg_temp.other_digit(substr(signature, i, 1), encoding)), ('!')) AS c (c),
-    LATERAL (SELECT overlay(signature PLACING c FROM i FOR 1) AS changed) o;
+    LATERAL (SELECT CASE j WHEN 1 THEN pg_temp.change(signature, i, other_signature)
+                           ELSE overlay(signature PLACING '!' FROM i FOR 1) END AS changed
+             FROM generate_series(1, CASE WHEN round < 12 THEN 2 ELSE 1 END) AS j) AS c;
 -- a part of it, and more than it
 INSERT INTO outcomes
 SELECT provider, round, 'signature', -i, false, webhook_bridge.verify(provider, secret,
@@ -305,7 +319,7 @@ WHERE signature_kind = 'header' AND round < 6;
 INSERT INTO outcomes
 SELECT provider, round, 'body', i, false, webhook_bridge.verify(provider, secret, headers,
     CASE WHEN signed_content ~ '{form'
-         THEN convert_to(overlay(form PLACING pg_temp.other_letter(substr(form, i + 1, 1)) FROM i + 1 FOR 1), 'UTF8')
+         THEN convert_to(pg_temp.change(form, i + 1), 'UTF8')
          ELSE set_byte(body, i, get_byte(body, i) # (1 + pg_temp.random_int(provider || round || i, 255))) END,
     method, url, at, params)
 FROM cases, LATERAL (SELECT CASE WHEN signed_content ~ '{form' THEN convert_from(body, 'UTF8') END AS form) f,
@@ -321,14 +335,14 @@ WHERE algorithm <> 'token' AND covered IS NULL AND length(body) > 0;
 -- ... or each character of the members of it that are signed
 INSERT INTO outcomes
 SELECT provider, round, 'body', i, false, webhook_bridge.verify(provider, secret, headers,
-    convert_to(replace(convert_from(body, 'UTF8'), member, overlay(member PLACING pg_temp.other_letter(substr(member, i, 1)) FROM i FOR 1)), 'UTF8'),
+    convert_to(replace(convert_from(body, 'UTF8'), member, pg_temp.change(member, i)), 'UTF8'),
     method, url, at, params)
 FROM cases, unnest(covered) AS member, generate_series(1, length(member)) AS i;
 -- each character of a header that is signed, and its absence
 INSERT INTO outcomes
 SELECT provider, round, 'header', i, false, webhook_bridge.verify(provider, secret,
     CASE i WHEN 0 THEN headers - key
-           ELSE headers || jsonb_build_object(key, overlay(value PLACING pg_temp.other_letter(substr(value, i, 1)) FROM i FOR 1)) END,
+           ELSE headers || jsonb_build_object(key, pg_temp.change(value, i)) END,
     body, method, url, at, params)
 FROM cases, jsonb_each_text(headers) AS h (key, value), generate_series(0, length(value)) AS i
 WHERE key <> signature_header;
@@ -339,27 +353,28 @@ FROM cases WHERE signed_content ~ '{headers_json:';
 -- each character of the URL and of the endpoint's constants, and the method
 INSERT INTO outcomes
 SELECT provider, round, 'url', i, false, webhook_bridge.verify(provider, secret, headers, body, method,
-    overlay(url PLACING pg_temp.other_letter(substr(url, i, 1)) FROM i FOR 1), at, params)
+    pg_temp.change(url, i), at, params)
 FROM cases, generate_series(1, length(url)) AS i WHERE NOT any_url;
 INSERT INTO outcomes
 SELECT provider, round, 'url', 0, false, webhook_bridge.verify(provider, secret, headers, body, 'DELETE', url, at, params)
 FROM cases WHERE NOT any_method;
 INSERT INTO outcomes
 SELECT provider, round, 'url', i, false, webhook_bridge.verify(provider, secret, headers, body, method, url, at,
-    params || jsonb_build_object(key, overlay(value PLACING pg_temp.other_letter(substr(value, i, 1)) FROM i FOR 1)))
+    params || jsonb_build_object(key, pg_temp.change(value, i)))
 FROM cases, jsonb_each_text(params) AS p (key, value), generate_series(1, length(value)) AS i;
 -- each character of the secret; another public key
 INSERT INTO outcomes
 SELECT provider, round, 'secret', i, false, webhook_bridge.verify(provider,
-    overlay(secret PLACING CASE secret_kind WHEN 'raw' THEN pg_temp.other_letter(c) ELSE pg_temp.other_digit(c, secret_kind) END FROM i FOR 1),
+    CASE secret_kind WHEN 'raw' THEN pg_temp.change(secret, i) ELSE pg_temp.change(secret, i, other_secret) END,
     headers, body, method, url, at, params)
-FROM cases, generate_series(length(secret_prefix) + 1, length(secret)) AS i, LATERAL (SELECT substr(secret, i, 1) AS c) x
-WHERE NOT is_asymmetric AND (secret_kind = 'raw' OR c <> '=');
+FROM cases, generate_series(length(secret_prefix) + 1, length(secret)) AS i
+WHERE NOT is_asymmetric AND (secret_kind = 'raw' OR substr(secret, i, 1) <> '=');
 INSERT INTO outcomes
 SELECT provider, round, 'secret', 0, false, webhook_bridge.verify(provider, other_secret, headers, body, method, url, at, params)
 FROM cases WHERE is_asymmetric;
 
--- Changes by what was changed.  Signatures of ECDSA differ in length.
+-- How many changes were tried of each part.  Signatures of ECDSA differ in
+-- length and so in number.
 SELECT provider, count(DISTINCT round) AS rounds,
        count(*) FILTER (WHERE kind = 'body') AS body,
        CASE WHEN bool_and(s.algorithm NOT LIKE 'ecdsa%') THEN count(*) FILTER (WHERE kind = 'signature') END AS signature,
