@@ -456,24 +456,20 @@ emit_headers_json(WbSlice prefix, const WbMessage *message, WbSink sink, void *a
 	return wb_gather_put(&gather, "}", 1) && wb_gather_flush(&gather);
 }
 
-/*
- * Compares two fields of one form by name; of equal names the one that came
- * first is less, which makes any sort a stable one.
- */
+/* Compares two fields of one form by name and, of equal names, by value. */
 static int
 compare_fields(WbSlice a, WbSlice b)
 {
 	WbSlice name_a;
 	WbSlice name_b;
-	WbSlice value;
+	WbSlice value_a;
+	WbSlice value_b;
 	int order;
 
-	wb_url_split(a, &name_a, &value);
-	wb_url_split(b, &name_b, &value);
+	wb_url_split(a, &name_a, &value_a);
+	wb_url_split(b, &name_b, &value_b);
 	order = wb_url_compare(name_a, name_b);
-	if (order != 0)
-		return order;
-	return a.data < b.data ? -1 : 1;
+	return order != 0 ? order : wb_url_compare(value_a, value_b);
 }
 
 /* Lets the field at the top of a heap sink to its place. */
@@ -513,6 +509,7 @@ sort_fields(WbSlice *fields, size_t count)
 	}
 }
 
+/* As Twilio's libraries do: a field that is repeated with its value counts once. */
 static bool
 emit_form_sorted(const WbMessage *message, WbSink sink, void *arg)
 {
@@ -536,6 +533,8 @@ emit_form_sorted(const WbMessage *message, WbSink sink, void *arg)
 	wb_gather_init(&gather, sink, arg);
 	for (size_t i = 0; i < count; i++)
 	{
+		if (i > 0 && compare_fields(fields[i - 1], fields[i]) == 0)
+			continue;
 		wb_url_split(fields[i], &name, &value);
 		if (!wb_url_put(&gather, name) || !wb_url_put(&gather, value))
 			return false;

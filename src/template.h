@@ -31,7 +31,7 @@ typedef enum WbPartKind
 	WB_PART_SECRET,       /* {secret}: the decoded key */
 	WB_PART_PARAM,        /* {param:name}: constant of the endpoint */
 	WB_PART_HEADERS_JSON, /* {headers_json:Prefix}: as PHP's json_encode */
-	WB_PART_FORM_SORTED,  /* {form_sorted}: fields by name, name then value */
+	WB_PART_FORM_SORTED,  /* {form_sorted}: fields by name and value, each once */
 	WB_PART_BODY_CRC32,   /* {body_crc32}: CRC-32 (ISO-HDLC), decimal */
 	WB_PART_HMAC          /* {hmac:json:a.b}: hex HMAC-SHA256 of what a locator finds */
 } WbPartKind;

@@ -516,8 +516,10 @@ static const FormCase form_cases[] = {
 	{"a", "a"},
 	{"=a", "a"},
 	{"a=&b", "ab"},
-	/* of equal names the order stays; %61 is a */
-	{"a=3&a=1&%61=2", "a3a1a2"},
+	/* of equal names by value, each value once; %61 is a */
+	{"a=3&a=1&%61=2", "a1a2a3"},
+	{"a=3&a=1&%61=%33&b=3&a=33&a", "aa1a3a33b3"},
+	{"a=%&a=%", NULL},
 	{"b=1&%61=2&a%62=3&a=4", "a2a4ab3b1"},
 	{"aa=1&a=2&a.=3&aA=4", "a2a.3aA4aa1"},
 	{"%C3%A9=1&z=2&%c3%a8=3", "z2\xC3\xA8"
