@@ -316,6 +316,8 @@ judge_and_store(void *argument)
 	for (int i = 0; i < group->count; i++)
 	{
 		wb_delivery_judge(group->deliveries[i], endpoints[i], now);
+		/* verifying waits for nothing, but many large bodies take long enough for on_timeout() */
+		CHECK_FOR_INTERRUPTS();
 		if (group->deliveries[i]->answer == WB_ANSWER_STORED)
 			accepted[accepted_count++] = group->deliveries[i];
 	}

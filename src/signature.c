@@ -27,10 +27,11 @@
 /*
  * Elements that are decoded and compared.  Rotation makes two or three; a
  * sender who lists more than this gains nothing but our time, of which
- * verifying with a public key takes far more.
+ * verifying with a public key takes far more: each candidate costs a pass over
+ * the whole body.
  */
 #define MAX_CANDIDATES 16
-#define MAX_PUBLIC_CANDIDATES 8
+#define MAX_PUBLIC_CANDIDATES 3
 
 #define SHA256_LEN 32
 #define MAX_BLOCK 128                     /* bytes of the longest digest block, SHA-512 */

@@ -764,14 +764,14 @@ test_several_keys(void)
 		CHECK(wb_key_init(keys[i], &scheme, WB_KEY_VERIFY, wb_slice_cstring(texts[i]), &problem));
 
 	sample.headers[1] = list;
-	/* eight signatures are looked at; others than DER count as such if they have the length */
-	for (int before = 0; before < 10; before++)
+	/* three signatures are looked at; others than DER count as such if they have the length */
+	for (int before = 0; before < 6; before++)
 	{
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s", element);
 		message = message_of(&sample, headers);
 		unit_case("%d wrong signatures before", before);
-		CHECK_INT(wb_signature_verify(&scheme, keys, 2, &message, 0, &matched), before < 8 ? WB_VERIFIED : WB_MISMATCH);
-		CHECK_INT(matched, before < 8 ? 1 : -1);
+		CHECK_INT(wb_signature_verify(&scheme, keys, 2, &message, 0, &matched), before < 3 ? WB_VERIFIED : WB_MISMATCH);
+		CHECK_INT(matched, before < 3 ? 1 : -1);
 		CHECK_INT(wb_signature_verify(&scheme, keys, 1, &message, 0, &matched), WB_MISMATCH);
 		CHECK_INT(ERR_peek_error(), 0);
 		list[strlen(list) - strlen(element)] = '\0';
