@@ -29,11 +29,11 @@ COMMENT ON FUNCTION webhook_bridge.check_template(text) IS
 'Private: raises an error if the text is not a template';
 
 CREATE FUNCTION webhook_bridge.check_handshake(
-    handshake_if text, handshake_equals text, handshake_reply text, handshake_signed boolean)
+    handshake_if text, handshake_equals text, handshake_reply text, handshake_signed boolean, algorithm text)
 RETURNS boolean
 LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'webhook_bridge_check_handshake';
-COMMENT ON FUNCTION webhook_bridge.check_handshake(text, text, text, boolean) IS
+COMMENT ON FUNCTION webhook_bridge.check_handshake(text, text, text, boolean, text) IS
 'Private: raises an error if the arguments are not a handshake';
 
 CREATE FUNCTION webhook_bridge.check_secret(provider text, secret text)

@@ -49,7 +49,7 @@ CREATE TABLE webhook_bridge.providers (
         signed_content, secret_encoding, timestamp_from, timestamp_format,
         body_digest_from, extract(epoch FROM tolerance)::bigint)),
     CONSTRAINT providers_handshake_check CHECK (webhook_bridge.check_handshake(
-        handshake_if, handshake_equals, handshake_reply, handshake_signed))
+        handshake_if, handshake_equals, handshake_reply, handshake_signed, algorithm))
 );
 COMMENT ON TABLE webhook_bridge.providers IS
 'Kinds of remote systems: how each signs its deliveries and where a delivery carries topic, id, source and time. Add your own with INSERT; change a copy, not a built-in row, because dumps leave those out';

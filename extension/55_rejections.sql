@@ -23,7 +23,7 @@ CREATE TABLE webhook_bridge.rejections (
 );
 CREATE INDEX rejections_endpoint_idx ON webhook_bridge.rejections (endpoint, id);
 COMMENT ON TABLE webhook_bridge.rejections IS
-'The newest deliveries that each endpoint refused, up to webhook_bridge.max_rejections, and not every one of a flood. Nothing in them is verified, and nothing is masked, because a wrong token may have to be seen and a delivery readmitted: keep them like secrets';
+'The newest deliveries that each endpoint refused, up to webhook_bridge.max_rejections, and not every one of a flood. Nothing in them is verified. A token that was compared and is wrong is not masked, because it may have to be seen and the delivery readmitted: keep them like secrets';
 COMMENT ON INDEX webhook_bridge.rejections_pkey IS 'Finds the one to readmit';
 COMMENT ON INDEX webhook_bridge.rejections_endpoint_idx IS 'Finds the newest of an endpoint';
 COMMENT ON COLUMN webhook_bridge.rejections.id IS 'Identifies the rejection; grows with time, with gaps';

@@ -47,7 +47,7 @@ RETURNS jsonb
 LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'webhook_bridge_sign';
 COMMENT ON FUNCTION webhook_bridge.sign(text, text, bytea, jsonb, text, text, timestamptz, jsonb) IS
-'Headers to send with a delivery so that it verifies: those given, and those that carry signature and timestamp';
+'Headers to send with a delivery so that it verifies: those given, and those that carry signature and timestamp. A signature that belongs elsewhere is in a member named like its locator, such as query:token or json:signature.signature';
 
 CREATE FUNCTION webhook_bridge.sign(
     provider text,

@@ -52,18 +52,16 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    size constant integer := octet_length(bytes);
     shown text;
 BEGIN
-    IF size > 600 THEN
-        RETURN format('%s … (%s bytes in all) … %s', webhook_bridge.readable(substring(bytes FOR 400)),
-                      size, webhook_bridge.readable(substring(bytes FROM size - 99)));
-    END IF;
     BEGIN
         shown := convert_from(bytes, 'UTF8');
     EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
         shown := encode(bytes, 'escape');
     END;
+    IF length(shown) > 600 THEN
+        shown := format('%s … (%s bytes in all) … %s', left(shown, 400), octet_length(bytes), right(shown, 100));
+    END IF;
     RETURN replace(replace(replace(shown, E'\r', '\r'), E'\n', '\n'), E'\t', '\t');
 END
 $$;

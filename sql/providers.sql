@@ -56,6 +56,9 @@ INSERT INTO webhook_bridge.providers (name, title, signature_from, timestamp_fro
 INSERT INTO webhook_bridge.providers (name, title, signature_from, tolerance) VALUES ('bad', 't', 'header:X', '5 minutes');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, signed_content, timestamp_from, timestamp_format, tolerance) VALUES ('bad', 't', 'header:X', '{ts}{body}', 'header:T', 's', '-5 minutes');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) VALUES ('bad', 't', 'header:X', '{json:}');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) VALUES ('bad', 't', 'header:X', '{secret}');
+INSERT INTO webhook_bridge.providers (name, title, signature_from, source_from) VALUES ('bad', 't', 'header:X', '{hmac:json:a}');
+INSERT INTO webhook_bridge.providers (name, title, algorithm, handshake_if, handshake_equals, handshake_reply) VALUES ('bad', 't', 'none', '{method}', 'GET', 'x');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, topic_from) VALUES ('bad', 't', 'header:X', '{header:X-Topic} and }');
 INSERT INTO webhook_bridge.providers (name, title, signature_from, source_from) VALUES ('bad', 't', 'header:X', repeat('{body}{method}', 40));
 INSERT INTO webhook_bridge.providers (name, title, signature_from, algorithm, signed_content) VALUES ('bad', 't', 'header:X', 'sha256', '{body}');

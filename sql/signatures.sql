@@ -45,6 +45,20 @@ SELECT webhook_bridge.verify('blaze', 'abc', '{}', '', url => 'https://x/hooks/b
        webhook_bridge.verify('blaze', 'abc', '{}', '', url => 'https://x/hooks/b?token=abc&token=abd') AS two,
        webhook_bridge.verify('blaze', 'abc', '{}', '', url => 'https://x/hooks/b') AS missing;
 
+-- a signature that does not travel in a header
+SELECT webhook_bridge.sign('blaze', 'a b', '');
+WITH m AS (SELECT '{"signature": {"token": "t-1", "timestamp": "1767225600"}, "event-data": {}}'::jsonb AS body),
+     s AS (SELECT body, webhook_bridge.sign('mailgun', 'k', body::text) ->> 'json:signature.signature' AS signature FROM m)
+SELECT signature,
+       webhook_bridge.verify('mailgun', 'k', '{}', jsonb_set(body, '{signature,signature}', to_jsonb(signature))::text, at => '2026-01-01Z') AS right,
+       webhook_bridge.verify('mailgun', 'l', '{}', jsonb_set(body, '{signature,signature}', to_jsonb(signature))::text, at => '2026-01-01Z') AS wrong
+FROM s;
+
+-- base64 has one spelling: neither without padding nor with other spare bits
+WITH s AS (SELECT webhook_bridge.sign('shopify', 'k', 'x') ->> 'X-Shopify-Hmac-Sha256' AS v)
+SELECT right(v, 4) AS ending, c.ending AS changed, webhook_bridge.verify('shopify', 'k', jsonb_build_object('X-Shopify-Hmac-Sha256', left(v, -4) || c.ending), 'x') AS verified
+FROM s, LATERAL (VALUES (right(v, 4)), (left(right(v, 4), 3)), (translate(left(right(v, 4), 3), right(left(v, -1), 1), chr(ascii(right(left(v, -1), 1)) + 1)) || '=')) AS c (ending);
+
 -- errors
 SELECT webhook_bridge.verify('nobody', 'k', '{}', '');
 SELECT webhook_bridge.verify('github', NULL, '{}', '');
@@ -59,6 +73,8 @@ SELECT webhook_bridge.verify('github', 'k', '"a"', '');
 SELECT webhook_bridge.verify('github', 'k', '{"a": null}', '');
 SELECT webhook_bridge.verify('github', 'k', '{}', '', params => '{"a": {}}');
 SELECT webhook_bridge.verify('github', 'k', '{}', '', params => '[1]');
-SELECT webhook_bridge.sign('blaze', 'k', '');
+INSERT INTO webhook_bridge.providers (name, title, algorithm) VALUES ('silent', 'Silent', 'none');
+SELECT webhook_bridge.sign('silent', 'k', '');
+DELETE FROM webhook_bridge.providers WHERE name = 'silent';
 SELECT webhook_bridge.sign('ecwid', 'k', 'not json');
 SELECT webhook_bridge.sign('standard_webhooks', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', '{}');

@@ -59,6 +59,9 @@
 
 #define MAX_BATCH_LIMIT 10000 /* of webhook_bridge.max_batch */
 
+/* If reading and verifying a batch took longer, the next one is smaller. */
+#define SLOW_JUDGING_MS 250
+
 typedef struct WbFailure
 {
 	int sqlstate;
@@ -99,6 +102,7 @@ static TimestampTz notify_again_at = 0;
 static TimeoutId transaction_timeout;
 static volatile sig_atomic_t timed_out;   /* how often, in the current transaction */
 static int batch_limit = MAX_BATCH_LIMIT; /* lower while transactions take too long */
+static bool judged_slowly;                /* in the last transaction */
 
 static void on_timeout(void);
 static TimestampTz deadline_from(TimestampTz now);
@@ -225,7 +229,7 @@ wb_batch_store(void)
 	prepare_partitions(false);
 	until = deadline_from(GetCurrentTimestamp());
 	if (store_group(deliveries, delivery_count, until, &failure))
-		batch_limit = Min(batch_limit * 2, MAX_BATCH_LIMIT);
+		batch_limit = judged_slowly ? Max(delivery_count / 2, 1) : Min(batch_limit * 2, MAX_BATCH_LIMIT);
 	else
 	{
 		int done = 0;
@@ -321,6 +325,7 @@ judge_and_store(void *argument)
 		if (group->deliveries[i]->answer == WB_ANSWER_STORED)
 			accepted[accepted_count++] = group->deliveries[i];
 	}
+	judged_slowly = TimestampDifferenceExceeds(now, GetCurrentTimestamp(), SLOW_JUDGING_MS);
 	if (accepted_count == 0)
 		return;
 
@@ -548,7 +553,7 @@ log_failure(const char *doing, ErrorData *error)
 				 ? errmsg("webhook_bridge failed in %s: error %s, whose message may quote a delivery",
 						  doing, unpack_sql_state(error->sqlerrcode))
 				 : errmsg("webhook_bridge failed in %s: %s", doing, error->message),
-			 errdetail("Deliveries that could not be stored are answered 503. "
+			 errdetail("What could not be stored is answered 503, and what could not be recorded is lost. "
 					   "Failures not logged since the last message: " UINT64_FORMAT ".",
 					   suppressed),
 			 may_quote(error->sqlerrcode)

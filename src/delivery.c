@@ -27,6 +27,7 @@
 
 static void refuse(WbDelivery *delivery, WbAnswer answer, const char *reason);
 static bool carries_delivery(const WbDelivery *delivery, WbMessage *message);
+static void remember_token(WbDelivery *delivery);
 static bool answer_handshake(WbDelivery *delivery, const WbMessage *message);
 static bool verify(WbDelivery *delivery, WbMessage *message, TimestampTz now);
 static void extract(WbDelivery *delivery, WbMessage *message);
@@ -59,6 +60,7 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 		delivery->answer = delivery->refused_size > 0 ? WB_ANSWER_BODY_TOO_LARGE : WB_ANSWER_NOT_FOUND;
 		return;
 	}
+	remember_token(delivery);
 	if (delivery->refused_size > 0)
 	{
 		refuse(delivery, WB_ANSWER_BODY_TOO_LARGE, "body too large");
@@ -104,6 +106,22 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	message.secret = wb_slice(NULL, 0); /* nothing that is stored may contain it */
 	extract(delivery, &message);
 	delivery->answer = WB_ANSWER_STORED;
+}
+
+/*
+ * Notes where a token is, for when the delivery is written; by then the
+ * endpoint of one that was refused may be gone from the cache.
+ */
+static void
+remember_token(WbDelivery *delivery)
+{
+	const WbScheme *scheme = &delivery->endpoint->provider->scheme;
+
+	delivery->token_name = NULL;
+	if (scheme->algorithm != WB_ALG_TOKEN)
+		return;
+	delivery->token_kind = scheme->signature_from.kind;
+	delivery->token_name = pnstrdup(scheme->signature_from.argument.data, scheme->signature_from.argument.len);
 }
 
 /* Answers a handshake if the request is one. */
@@ -329,12 +347,10 @@ wb_delivery_query(const WbDelivery *delivery, bool mask)
 static bool
 is_token(const WbDelivery *delivery, WbPartKind kind, WbSlice name)
 {
-	const WbScheme *scheme = &delivery->endpoint->provider->scheme;
+	WbSlice token = wb_slice_cstring(delivery->token_name);
 
-	return scheme->algorithm == WB_ALG_TOKEN &&
-		   scheme->signature_from.kind == kind &&
-		   (kind == WB_PART_HEADER ? wb_slice_equal_nocase(scheme->signature_from.argument, name)
-								   : wb_url_equals(name, scheme->signature_from.argument));
+	return delivery->token_name != NULL && delivery->token_kind == kind &&
+		   (kind == WB_PART_HEADER ? wb_slice_equal_nocase(token, name) : wb_url_equals(name, token));
 }
 
 /*

@@ -37,6 +37,8 @@ typedef struct WbDelivery
 	const WbEndpoint *endpoint;
 	const char *refusal;    /* why the endpoint refused it, static, or NULL */
 	const char *refused_by; /* that endpoint's name, a copy, or NULL */
+	WbPartKind token_kind;  /* where a token is: WB_PART_HEADER or WB_PART_QUERY, if token_name */
+	char *token_name;       /* a copy, or NULL; see wb_delivery_headers_json() */
 	WbVerdict verdict;
 	bool verified;
 	const char *secret_label; /* of the secret that matched, or NULL */

@@ -44,7 +44,7 @@ base64_value(char c, bool is_url)
 }
 
 bool
-wb_base64_decode(WbSlice text, bool is_url, bool needs_padding,
+wb_base64_decode(WbSlice text, bool is_url, bool canonical,
 				 unsigned char *out, size_t capacity, size_t *len)
 {
 	size_t padding = 0;
@@ -56,7 +56,7 @@ wb_base64_decode(WbSlice text, bool is_url, bool needs_padding,
 		padding++;
 	}
 	if (text.len % 4 == 1 ||
-		((padding > 0 || needs_padding) && (text.len + padding) % 4 != 0))
+		((padding > 0 || (canonical && !is_url)) && (text.len + padding) % 4 != 0))
 		return false;
 	*len = 0;
 	for (size_t i = 0; i < text.len; i++)
@@ -72,7 +72,7 @@ wb_base64_decode(WbSlice text, bool is_url, bool needs_padding,
 			return false;
 		out[(*len)++] = (unsigned char) (bits >> (6 - i % 4 * 2));
 	}
-	return true;
+	return !canonical || text.len % 4 == 0 || (bits & (text.len % 4 == 2 ? 0xF : 0x3)) == 0;
 }
 
 bool

@@ -16,12 +16,12 @@
  * been written to.
  *
  * Hexadecimal is taken in either case.  Of base64 (RFC 4648, the URL alphabet
- * if is_url) the padding that is there must be right.  Spare bits of the last
- * digit are ignored, as senders' libraries do; what is compared are the
- * decoded bytes.
+ * if is_url) the padding that is there must be right.  Canonical: padding is
+ * needed, except in the URL alphabet, and spare bits of the last digit are
+ * zero, so that a signature has one spelling; what people type is taken without.
  */
 extern bool wb_hex_decode(WbSlice text, unsigned char *out, size_t capacity, size_t *len);
-extern bool wb_base64_decode(WbSlice text, bool is_url, bool needs_padding,
+extern bool wb_base64_decode(WbSlice text, bool is_url, bool canonical,
 							 unsigned char *out, size_t capacity, size_t *len);
 
 /*

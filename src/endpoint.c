@@ -366,7 +366,8 @@ make_handshake(WbProvider *provider, HeapTuple row, TupleDesc desc)
 		.reply = wb_slice_cstring(reply),
 		.has_reply = reply != NULL,
 		.is_json = DatumGetBool(column(row, desc, COL_HANDSHAKE_IS_JSON, &isnull)),
-		.is_signed = DatumGetBool(column(row, desc, COL_HANDSHAKE_SIGNED, &isnull))};
+		.is_signed = DatumGetBool(column(row, desc, COL_HANDSHAKE_SIGNED, &isnull)),
+		.can_be_signed = provider->scheme.algorithm != WB_ALG_NONE};
 	WbHandshakeError error;
 
 	if (!wb_handshake_parse(&text, &provider->handshake, &error))

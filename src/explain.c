@@ -15,6 +15,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -182,8 +184,8 @@ read_scheme(HeapTupleHeader kind, WbScheme *scheme, const char **problem)
 	Datum tolerance = GetAttributeByName(kind, "tolerance", &isnull);
 
 	if (!isnull)
-		text.tolerance_s = (int64) DatumGetFloat8(DirectFunctionCall2(interval_part, CStringGetTextDatum("epoch"),
-																	  tolerance));
+		text.tolerance_s = (int64) rint(DatumGetFloat8(DirectFunctionCall2(interval_part, CStringGetTextDatum("epoch"),
+																		   tolerance)));
 	if (wb_scheme_parse(&text, scheme, &error))
 		return true;
 	*problem = error.problem;

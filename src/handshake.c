@@ -85,6 +85,8 @@ wb_handshake_parse(const WbHandshakeText *text, WbHandshake *handshake, WbHandsh
 	if (has_hmac(&handshake->reply) && !text->is_signed)
 		return fail_column(error, "handshake_signed",
 						   "The reply is computed with the secret, so that only who knows it may ask for it.");
+	if (text->is_signed && !text->can_be_signed)
+		return fail_column(error, "handshake_signed", "The provider signs nothing, so that no handshake would be answered.");
 	handshake->is_json = text->is_json;
 	handshake->is_signed = text->is_signed;
 	handshake->exists = true;

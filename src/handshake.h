@@ -22,8 +22,9 @@ typedef struct WbHandshakeText
 	bool has_equals;
 	WbSlice reply; /* handshake_reply: template */
 	bool has_reply;
-	bool is_json;   /* of handshake_type */
-	bool is_signed; /* handshake_signed */
+	bool is_json;       /* of handshake_type */
+	bool is_signed;     /* handshake_signed */
+	bool can_be_signed; /* the provider's algorithm is not "none" */
 } WbHandshakeText;
 
 /* The same, parsed; points into the WbHandshakeText's bytes. */

@@ -107,7 +107,7 @@ decode_candidate(const WbScheme *scheme, WbSlice text, Candidate *candidate)
 	if (encoding == WB_ENC_HEX)
 		decoded = wb_hex_decode(text, candidate->bytes, traits->max_len, &candidate->len);
 	else
-		decoded = wb_base64_decode(text, encoding == WB_ENC_BASE64URL, encoding == WB_ENC_BASE64,
+		decoded = wb_base64_decode(text, encoding == WB_ENC_BASE64URL, true,
 								   candidate->bytes, traits->max_len, &candidate->len);
 	return decoded && candidate->len >= traits->min_len;
 }

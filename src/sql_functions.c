@@ -76,6 +76,7 @@ static void read_headers(Jsonb *object, WbMessage *message);
 static void read_params(Jsonb *object, WbMessage *message);
 static WbSlice scalar_text(const JsonbValue *value, const char *what);
 static char *format_time(TimestampTz at, WbTimeFormat format);
+static WbSlice place_of(const WbTemplatePart *locator);
 static void add_member(StringInfo json, WbSlice name, WbSlice value);
 
 /* base_url() → text: what delivery URLs start with. */
@@ -134,11 +135,22 @@ webhook_bridge_check_template(PG_FUNCTION_ARGS)
 				 errmsg("invalid template \"%s\"", TextDatumGetCString(PG_GETARG_DATUM(0))),
 				 errdetail("At byte %d: %s", (int) error.at + 1, error.problem),
 				 errhint("A template is text with placeholders such as {header:X-Topic} or {json:data.id}.")));
+	for (int i = 0; i < template.part_count; i++)
+	{
+		WbPartKind kind = template.parts[i].kind;
+
+		if (kind == WB_PART_SECRET || kind == WB_PART_HMAC || kind == WB_PART_TS || kind == WB_PART_SIG)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("invalid template \"%s\"", TextDatumGetCString(PG_GETARG_DATUM(0))),
+					 errdetail("{%s} has a value only while a signature is verified.", wb_part_name(kind)),
+					 errhint("What events contain is taken from headers, query and body.")));
+	}
 	PG_RETURN_BOOL(true);
 }
 
 /*
- * check_handshake(handshake_if, equals, reply, signed) → true, or an
+ * check_handshake(handshake_if, equals, reply, signed, algorithm) → true, or an
  * error that says which column is wrong.  The CHECK of providers.
  */
 Datum
@@ -158,6 +170,7 @@ webhook_bridge_check_handshake(PG_FUNCTION_ARGS)
 	if (text.has_reply)
 		text.reply = wb_text_slice(PG_GETARG_DATUM(2));
 	text.is_signed = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	text.can_be_signed = !PG_ARGISNULL(4) && !wb_slice_equal(wb_text_slice(PG_GETARG_DATUM(4)), wb_slice_cstring("none"));
 	if (!wb_handshake_parse(&text, &handshake, &error))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -226,7 +239,9 @@ webhook_bridge_verify(PG_FUNCTION_ARGS)
 
 /*
  * sign(provider, secret, body bytea, headers jsonb, method, url, at, params) →
- * jsonb: the given headers with those that the signature adds.
+ * jsonb: the given headers with those that the signature adds.  A signature that
+ * belongs into the body or the query comes as a member named like its locator,
+ * "json:path" or "query:name".
  */
 Datum
 webhook_bridge_sign(PG_FUNCTION_ARGS)
@@ -248,18 +263,19 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 	require_argument(fcinfo, 6, "at");
 	prepared = prepare_scheme(fcinfo, PG_GETARG_DATUM(0));
 	scheme = &prepared->scheme;
-	if (!scheme->has_signature || scheme->signature_from.kind != WB_PART_HEADER)
+	if (!scheme->has_signature)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("deliveries of provider \"%s\" carry no signature in a header", prepared->provider),
-				 errdetail("See signature_from in webhook_bridge.providers.")));
+				 errmsg("deliveries of provider \"%s\" are not signed", prepared->provider),
+				 errdetail("Its algorithm is \"none\"."),
+				 errhint("Send them as they are, to an endpoint with allow_unverified.")));
 	read_message(fcinfo, 3, 2, &message);
 	ts = format_time(PG_GETARG_TIMESTAMPTZ(6), scheme->timestamp_format);
 
 	initStringInfo(&added);
 	appendStringInfoChar(&added, '{');
 	if (scheme->has_timestamp && scheme->timestamp_from.kind == WB_PART_HEADER)
-		add_member(&added, scheme->timestamp_from.argument, wb_slice_cstring(ts));
+		add_member(&added, place_of(&scheme->timestamp_from), wb_slice_cstring(ts));
 
 	signed_it = wb_signature_sign(scheme, prepare_key(prepared, WB_KEY_SIGN, PG_GETARG_DATUM(1)), &message,
 								  wb_slice_cstring(ts), &signature, &failed_part);
@@ -273,7 +289,7 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 				 errhint("See signed_content and timestamp_from in webhook_bridge.providers; "
 						 "a header that is signed has to be given in \"headers\".")));
 
-	add_member(&added, scheme->signature_from.argument, wb_slice(signature.data, signature.len));
+	add_member(&added, place_of(&scheme->signature_from), wb_slice(signature.data, signature.len));
 	appendStringInfoChar(&added, '}');
 	PG_RETURN_DATUM(DirectFunctionCall2(jsonb_concat, PG_GETARG_DATUM(3),
 										DirectFunctionCall1(jsonb_in, CStringGetDatum(added.data))));
@@ -611,6 +627,16 @@ format_time(TimestampTz at, WbTimeFormat format)
 						tm.tm_hour, tm.tm_min, tm.tm_sec);
 	}
 	return psprintf(INT64_FORMAT, format == WB_TIME_SECONDS ? ms / 1000 : ms);
+}
+
+/* A header's name; of another place the locator, which no header's name can look like. */
+static WbSlice
+place_of(const WbTemplatePart *locator)
+{
+	if (locator->kind == WB_PART_HEADER)
+		return locator->argument;
+	return wb_slice_cstring(psprintf("%s:%.*s", wb_part_name(locator->kind),
+									 (int) locator->argument.len, locator->argument.data));
 }
 
 static void

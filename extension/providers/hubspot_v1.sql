@@ -7,6 +7,6 @@ VALUES
      'https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation',
      'sha256', 'header:X-HubSpot-Signature', '{secret}{body}',
      '{json:0.subscriptionType}', '{json:0.portalId}', '{json:0.occurredAt}', 'ms',
-     'The secret is the application''s client secret. Prefer hubspot_v3. A delivery is a list of events; '
+     'The secret is the application''s client secret. Prefer hubspot_v3: to a plain digest, whoever has seen a delivery can append. A delivery is a list of events; '
      'topic, source and time are those of the first.',
      'vector');

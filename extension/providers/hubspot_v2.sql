@@ -8,6 +8,6 @@ VALUES
      'sha256', 'header:X-HubSpot-Signature', '{secret}{method}{url}{body}',
      '{json:0.subscriptionType}', '{json:0.portalId}', '{json:0.occurredAt}', 'ms',
      'The secret is the application''s client secret. The URL is signed: webhook_bridge.public_url must be '
-     'right. Prefer hubspot_v3. A delivery is a list of events; topic, source and time are those of the '
+     'right. Prefer hubspot_v3: to a plain digest, whoever has seen a delivery can append. A delivery is a list of events; topic, source and time are those of the '
      'first.',
      'vector');

@@ -20,7 +20,8 @@ columns(const char *condition, const char *equals, const char *reply)
 		.reply = wb_slice_cstring(reply),
 		.has_reply = reply != NULL,
 		.is_json = false,
-		.is_signed = true};
+		.is_signed = true,
+		.can_be_signed = true};
 
 	return text;
 }
@@ -146,6 +147,10 @@ test_what_is_refused(void)
 {
 	WbHandshakeText unsigned_hmac = columns("{method}", "GET", "{hmac:query:a}");
 
+	WbHandshakeText unsignable = columns("{method}", "GET", "x");
+
+	unsignable.can_be_signed = false;
+	check_refused(unsignable, "handshake_signed");
 	unsigned_hmac.is_signed = false;
 	check_refused(unsigned_hmac, "handshake_signed");
 	check_refused(columns(NULL, "GET", NULL), "handshake_if");
