@@ -9,7 +9,7 @@ SET timezone = 'UTC';
 SET jit = off;
 \set SHOW_CONTEXT never
 \set seed 1
-\set rounds 24
+\set rounds 36
 
 CREATE FUNCTION pg_temp.random_bytes(what text, len int) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
     SELECT substr(string_agg(sha256(convert_to(what || ' ' || i, 'UTF8')), NULL ORDER BY i), 1, len)

@@ -1,8 +1,9 @@
 <?php
 
-// send.php URL SECRETS
+// send.php URL SECRETS PUBLIC
 //
-// Delivers as API2Cart and Ecwid do: PHP's json_encode, hash_hmac and HTTP.
+// Delivers as API2Cart, Ecwid and others do: PHP's json_encode, hash_hmac,
+// openssl_sign and HTTP.
 // SECRETS is a JSON object by endpoint; endpoints are named as providers and
 // are at URL/hooks/NAME.  Prints a JSON line per delivery: what was sent and
 // answered, and what has to be stored.
@@ -11,7 +12,7 @@ declare(strict_types=1);
 
 require __DIR__ . '/signatures.php';
 
-[, $url, $secrets] = $argv;
+[, $url, $secrets, $public_url] = $argv;
 $secrets = json_decode($secrets, true, 512, JSON_THROW_ON_ERROR);
 
 $orders = json_encode(['id' => '1/86', 'name' => 'Café "Zoë" 😀', 'price' => 0.1]);
@@ -126,6 +127,40 @@ foreach ($ecwid_cases as $case => $parts) {
     ];
     deliver('ecwid', $case, "$url/hooks/ecwid?eventtype=" . urlencode($event['eventType']), $headers,
         $body, $what === 'tampered' ? 'body' : null, $what === 'stored' ? $expected : null);
+}
+
+// Others, whose cases are the same.
+$documented = [
+    'adyen_platform' => ['{"type":"balancePlatform.transfer.created","timestamp":"2024-04-12T12:18:47+02:00"}',
+        ['topic' => 'balancePlatform.transfer.created', 'occurred_at' => 1712917127]],
+    'hubspot_v1' => ['[{"subscriptionType":"contact.creation","portalId":33,"occurredAt":1564113600000}]',
+        ['topic' => 'contact.creation', 'source' => '33', 'occurred_at' => 1564113600]],
+    'hubspot_v2' => ['[{"subscriptionType":"contact.deletion","portalId":33,"occurredAt":1564113600000}]',
+        ['topic' => 'contact.deletion', 'source' => '33', 'occurred_at' => 1564113600]],
+    'hubspot_v3' => ['[{"subscriptionType":"contact.creation","portalId":33,"occurredAt":1564113600000}]',
+        ['topic' => 'contact.creation', 'source' => '33', 'occurred_at' => 1564113600]],
+    'oracle_commerce' => ['{"type":"order"}', []],
+    'paypal' => ['{"id":"WH-1","event_type":"PAYMENT.SALE.COMPLETED","create_time":"2024-04-12T10:18:47Z"}',
+        ['topic' => 'PAYMENT.SALE.COMPLETED', 'external_id' => 'WH-1', 'occurred_at' => 1712917127]],
+    'paystack' => ['{"event":"charge.success"}', ['topic' => 'charge.success']],
+    'slack' => ['{"type":"event_callback","team_id":"T1","event_id":"Ev1","event_time":1355517523,"event":{"type":"message"}}',
+        ['topic' => 'message', 'external_id' => 'Ev1', 'source' => 'T1', 'occurred_at' => 1355517523]],
+    'square' => ['{"merchant_id":"M","type":"customer.created","event_id":"e1","created_at":"2024-04-12T10:18:47Z"}',
+        ['topic' => 'customer.created', 'external_id' => 'e1', 'source' => 'M', 'occurred_at' => 1712917127]],
+    'vercel' => ['{"id":"v1","type":"deployment.created","createdAt":1712917127000}',
+        ['topic' => 'deployment.created', 'external_id' => 'v1', 'occurred_at' => 1712917127]],
+];
+$none = ['topic' => null, 'external_id' => null, 'source' => null, 'occurred_at' => null, 'error_code' => null,
+    'has_payload' => true];
+
+foreach ($documented as $provider => [$body, $expected]) {
+    $signed = fn(string $body, string $query): array => documented_headers($provider, $secrets[$provider], $body,
+        "$public_url/hooks/$provider$query", (int) (microtime(true) * 1000));
+    $body .= "\r\n";
+    $target = "$url/hooks/$provider";
+    deliver($provider, 'plain', $target, $signed($body, ''), $body, null, $expected + $none);
+    deliver($provider, 'not authentic', $target, $signed("$body ", ''), $body, 'signature', null);
+    deliver($provider, 'body changed', "$target?a=%20b", $signed("86 $body", '?a=%20b'), "86 $body", 'body', null);
 }
 
 // Sends a delivery and says how it went.  $tampered: what is changed between
