@@ -503,9 +503,14 @@ BEGIN
     IF kind.tolerance IS NOT NULL AND seen.signed_at IS NOT NULL THEN
         step := 'window';
         expected := format('within %s of %s', kind.tolerance, request.at);
-        actual := CASE WHEN seen.signed_at <= request.at THEN format('%s earlier', request.at - seen.signed_at)
-                      ELSE format('%s later', seen.signed_at - request.at) END;
-        ok := greatest(request.at - seen.signed_at, seen.signed_at - request.at) <= kind.tolerance;
+        IF isfinite(request.at) THEN
+            actual := CASE WHEN seen.signed_at <= request.at THEN format('%s earlier', request.at - seen.signed_at)
+                          ELSE format('%s later', seen.signed_at - request.at) END;
+            ok := greatest(request.at - seen.signed_at, seen.signed_at - request.at) <= kind.tolerance;
+        ELSE
+            actual := seen.signed_at::text;
+            ok := false;
+        END IF;
         RETURN NEXT;
     END IF;
 

@@ -144,6 +144,10 @@ SELECT count(*) FROM webhook_bridge.providers p,
     LATERAL webhook_bridge.explain_signature(p.name, 'S3cretS3cret', jsonb_build_object(coalesce(substring(p.signature_from FROM 'header:(.*)'), 'x'), 'S3cret'), '{"a": 1}', url => 'https://db.example.com/') AS e
 WHERE concat(e.expected, e.actual) ~ 'S3cretS3cret';
 
+-- a time that no distance can be told from
+SELECT step, expected, actual, ok FROM webhook_bridge.explain_signature('stripe', 'k',
+    webhook_bridge.sign('stripe', 'k', 'x', at => '2026-01-02 03:00Z'), 'x', at => 'infinity') WHERE step IN ('window', 'verdict');
+
 -- errors
 SELECT * FROM webhook_bridge.explain_signature('nobody', 'k', '{}', '');
 SELECT * FROM webhook_bridge.explain_signature('github', NULL, '{}', '');

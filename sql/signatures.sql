@@ -78,3 +78,13 @@ SELECT webhook_bridge.sign('silent', 'k', '');
 DELETE FROM webhook_bridge.providers WHERE name = 'silent';
 SELECT webhook_bridge.sign('ecwid', 'k', 'not json');
 SELECT webhook_bridge.sign('standard_webhooks', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', '{}');
+BEGIN;
+INSERT INTO webhook_bridge.providers (name, title, algorithm, signature_from, secret_encoding)
+VALUES ('bytes', 'Bytes', 'token', 'header:X-Token', 'hex');
+SELECT webhook_bridge.sign('bytes', '6162', '');
+SAVEPOINT s;
+SELECT webhook_bridge.sign('bytes', '61ff', '');
+ROLLBACK TO s;
+SELECT webhook_bridge.sign('bytes', '610062', '');
+ROLLBACK;
+SELECT webhook_bridge.sign('stripe', 'k', '', at => 'infinity');

@@ -19,6 +19,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/json.h"
@@ -614,6 +615,11 @@ format_time(TimestampTz at, WbTimeFormat format)
 {
 	int64 ms = wb_unix_ms(at);
 
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("a delivery cannot be signed at an infinite time"),
+				 errhint("Leave out \"at\" to sign it now.")));
 	if (format == WB_TIME_ISO8601)
 	{
 		struct pg_tm tm;
@@ -639,9 +645,17 @@ place_of(const WbTemplatePart *locator)
 									 (int) locator->argument.len, locator->argument.data));
 }
 
+/* A token may have been decoded to bytes that no text, and so no jsonb, can hold. */
 static void
 add_member(StringInfo json, WbSlice name, WbSlice value)
 {
+	if (memchr(value.data, '\0', value.len) != NULL ||
+		!pg_verify_mbstr(GetDatabaseEncoding(), value.data, (int) value.len, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("the value of \"%.*s\" is not a text", (int) name.len, name.data),
+				 errdetail("What the secret stands for are bytes that are not valid in the encoding of the database."),
+				 errhint("With secret_encoding \"raw\" the secret is sent as it stands.")));
 	if (json->len > 1)
 		appendStringInfoChar(json, ',');
 	escape_json(json, pnstrdup(name.data, name.len));

@@ -61,7 +61,7 @@ sub refused
 }
 
 # What explain_rejection() says, as a list of hashes.
-sub explain
+sub explained
 {
     my ($id) = @_;
     my $rows = $bridge->sql("SELECT row_to_json(e) FROM webhook_bridge.explain_rejection($id) e");
@@ -92,7 +92,7 @@ sub diagnosis_is
 {
     my ($id, $expected, $what) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    return is(diagnosis(explain($id)), $expected, "$what: the diagnosis");
+    return is(diagnosis(explained($id)), $expected, "$what: the diagnosis");
 }
 
 # Readmits, and tests that this stores the body as it was.
@@ -133,7 +133,7 @@ sub stripe
 {
     my $body = '{"n":1}';
     my $id   = refused('/hooks/shop', github($body, $secret{other}), $body);
-    my @rows = explain($id);
+    my @rows = explained($id);
 
     is(steps(@rows), 'rejection, scheme, signature, elements, signed content, secret "default", verdict, diagnosis', 'wrong secret: the steps');
     is(step('rejection', @rows), 'endpoint "shop" | signature does not match | ', 'wrong secret: the rejection');
@@ -145,7 +145,7 @@ sub stripe
     like(still_refused($id), qr/55000: rejection $id is still refused\nDETAIL:  The reason: signature does not match/, 'wrong secret: not yet');
 
     $bridge->sql(q(SELECT webhook_bridge.add_secret('shop', secret, 'of other') FROM webhook_bridge.secrets WHERE endpoint = 'other'));
-    @rows = explain($id);
+    @rows = explained($id);
     is(steps(@rows),
         'rejection, scheme, signature, elements, signed content, secret "of other", secret "default", verdict', 'wrong secret, added: the steps');
     is(step('rejection', @rows), 'endpoint "shop" | signature does not match | ', 'wrong secret, added: the rejection');
@@ -169,7 +169,7 @@ sub stripe
 {
     my $body = '{"id":"evt_1"}';
     my $id   = refused('/hooks/several', stripe($body, 'nobody'), $body);
-    my @rows = explain($id);
+    my @rows = explained($id);
     is(join(', ', map { $_->{step} } grep { $_->{step} =~ /^secret/ } @rows), 'secret third, secret "2026-07", secret "default"',
         'several secrets: a row for each, with its label');
     is(join(' ', map { $_->{ok} ? 't' : 'f' } grep { $_->{step} =~ /^secret/ } @rows), 'f f f', 'several secrets: none fits');
@@ -178,7 +178,7 @@ sub stripe
     # one fits, but the time does not
     my $ts = time - 3600;
     $id   = refused('/hooks/several', stripe($body, $secret{second}, $ts), $body);
-    @rows = explain($id);
+    @rows = explained($id);
     is(step('rejection', @rows), 'endpoint "several" | timestamp outside the window | ', 'several secrets, stale: the rejection');
     is(join(' ', map { $_->{ok} ? 't' : 'f' } grep { $_->{step} =~ /^secret/ } @rows), 'f t f', 'several secrets, stale: the one that fits');
     like(step('window', @rows), qr/^within 00:05:00 of .* \| 00:59:[0-9.]+ earlier \| f$|^within 00:05:00 of .* \| 01:00:[0-9.]+ earlier \| f$/, 'several secrets, stale: the window');
@@ -187,7 +187,7 @@ sub stripe
 
     # one that had expired
     $id   = refused('/hooks/several', stripe($body, $secret{expired}), $body);
-    @rows = explain($id);
+    @rows = explained($id);
     is(step('secret expired', @rows), '', 'expired secret: it is not among those that count');
     is(diagnosis(@rows), 'The signature is right with secret "expired" of endpoint "several", which had expired.', 'expired secret: the diagnosis');
     $bridge->sql(q(UPDATE webhook_bridge.secrets SET expires_at = now() + interval '1 hour' WHERE label = 'expired'));
@@ -196,7 +196,7 @@ sub stripe
     # none at all
     $id = refused('/hooks/several', stripe($body, 'nobody'), $body);
     $bridge->sql(q(BEGIN; DELETE FROM webhook_bridge.secrets WHERE endpoint = 'several'; COMMIT));
-    is(steps(@rows = explain($id)), 'rejection, scheme, verdict', 'no secret: the steps');
+    is(steps(@rows = explained($id)), 'rejection, scheme, verdict', 'no secret: the steps');
     is(step('verdict', @rows), ' | no secret to verify with | f', 'no secret: the verdict');
 }
 
@@ -205,7 +205,7 @@ sub stripe
 {
     my $body = '{"id":"evt_2"}';
     my $id   = refused('/hooks/stripe', stripe($body, $secret{stripe}, time - 3600), $body);
-    my @rows = explain($id);
+    my @rows = explained($id);
     is(step('verdict', @rows), ' | timestamp outside the window | f', 'stale: the verdict');
     like(diagnosis(@rows), qr/^The signature is right, but was made earlier than the window of 00:05:00 allows/, 'stale: the diagnosis');
     like(still_refused($id), qr/The reason: timestamp outside the window/, 'stale: still refused');
@@ -217,7 +217,7 @@ sub stripe
 
     own_copy('patient', 'stripe', q(tolerance = '2 hours'));
     $bridge->sql(q(UPDATE webhook_bridge.endpoints SET provider = 'patient' WHERE name = 'stripe'));
-    is(step('verdict', explain($id)), ' | signature verified | t', 'stale, more tolerance: the verdict');
+    is(step('verdict', explained($id)), ' | signature verified | t', 'stale, more tolerance: the verdict');
     readmitted($id, $body, 'default', 'stale, more tolerance');
 }
 
@@ -270,24 +270,24 @@ SQL
 {
     my $body = '{"pad":"' . 'x' x 8192 . '"}';
     my $id   = refused('/hooks/shop', github($body, $secret{other}), $body);
-    my @rows = explain($id);
+    my @rows = explained($id);
     is(steps(@rows), 'rejection, body, scheme, signature, elements', 'a long body: the steps, and no guess at a cause');
     is(step('body', @rows), 'all of its 8202 bytes | its first 8192; a signature over it cannot be checked again | f', 'a long body: it is said');
     like(still_refused($id), qr/rejection $id cannot be readmitted\nDETAIL:  Only 8192 of 8202 bytes of its body were kept\./, 'a long body: not readmitted');
 
     $id   = refused('/hooks/shop', [ 'X_Hub_Signature_256' => github($body, $secret{shop})->[1] ], $body);
-    @rows = explain($id);
+    @rows = explained($id);
     is(steps(@rows), 'rejection, body, scheme, signature, verdict, diagnosis', 'a long body, renamed header: the steps');
     is(diagnosis(@rows), 'Headers were probably renamed on the way, as proxies do: "X-Hub-Signature-256" has become "X_Hub_Signature_256".',
         'a long body, renamed header: the diagnosis');
     $id = refused('/hooks/slack', [ 'X-Slack-Signature' => 'v0=' . 'a' x 64, 'X-Slack-Request-Timestamp' => time - 3600 ], $body);
-    is(steps(explain($id)), 'rejection, body, scheme, signature, elements, timestamp, window', 'a long body, timestamp: the steps');
+    is(steps(explained($id)), 'rejection, body, scheme, signature, elements, timestamp, window', 'a long body, timestamp: the steps');
     $id = refused('/hooks/gitlab', [ 'X-Gitlab-Token' => 'WRONG-TOKEN' ], $body);
-    is(diagnosis(explain($id)), 'It is another token.', 'a long body, token: the diagnosis');
+    is(diagnosis(explained($id)), 'It is another token.', 'a long body, token: the diagnosis');
 
     $body = '{"pad":"' . 'x' x 8182 . '"}';
     $id   = refused('/hooks/shop', github($body, $secret{other}), $body);
-    @rows = explain($id);
+    @rows = explained($id);
     is(diagnosis(@rows), 'The signature is right with secret "default" of endpoint "other".', 'a body just short enough: the diagnosis');
     like(step('signed content', @rows), qr/^\{body\} \| \{"pad":"x+ \x{2026} \(8192 bytes in all\) \x{2026} x+"\} \| t$/, 'a body just short enough: it is shortened');
 
@@ -301,7 +301,7 @@ SQL
     # what is too large may be authentic
     $body = 'x' x 101;
     $id   = refused('/hooks/small', github($body, $secret{small}), $body, 413);
-    @rows = explain($id);
+    @rows = explained($id);
     is(step('rejection', @rows), 'endpoint "small" | body too large | ', 'too large: the rejection');
     is(step('verdict', @rows), ' | signature verified | t', 'too large: the signature is right');
     like(still_refused($id), qr/The reason: body too large/, 'too large: still refused');
@@ -319,7 +319,7 @@ SQL
         [ 'token in the body', '/hooks/graph', [], $graph->('WRONG-TOKEN') ])
     {
         my ($what, $target, $headers, $body) = @$case;
-        my @rows = explain(refused($target, $headers, $body));
+        my @rows = explained(refused($target, $headers, $body));
         is(steps(@rows), 'rejection, scheme, signature, secret "default", verdict, diagnosis', "$what: the steps");
         is(step('signature', @rows) =~ s/.*? \| //r, '11 bytes | t', "$what: only its length");
         is(step('secret "default"', @rows), 'the secret itself | another | f', "$what: nothing of the secret");
@@ -342,7 +342,7 @@ SQL
         return [ 'x-square-hmacsha256-signature' => encode_base64(hmac_sha256("$url$body", $secret{square}), ''), @more ] };
 
     my $id = refused('/hooks/square', $square->('https://hooks.example.com/hooks/square', Host => 'hooks.example.com'), $body);
-    my @rows = explain($id);
+    my @rows = explained($id);
     is(step('signed content', @rows), "{url}{body} | $own$body | t", 'another URL: what we take for signed');
     is(diagnosis(@rows),
         "The signature is right for the URL https://hooks.example.com/hooks/square instead of $own: see webhook_bridge.public_url, and what is registered at the provider.",
@@ -360,14 +360,14 @@ SQL
 
     $bridge->reload('webhook_bridge.public_url' => 'https://hooks.example.com');
     poll_until(sub { $bridge->sql('SELECT webhook_bridge.base_url()') eq 'https://hooks.example.com' }, 'the new URL');
-    is(step('verdict', explain($id)), ' | signature verified | t', 'another URL, set: the verdict');
+    is(step('verdict', explained($id)), ' | signature verified | t', 'another URL, set: the verdict');
     readmitted($id, $body, 'default', 'another URL, set');
     $bridge->reload('webhook_bridge.public_url' => 'https://api.example.com/in');
     poll_until(sub { $bridge->sql('SELECT webhook_bridge.base_url()') eq 'https://api.example.com/in' }, 'the new URL');
-    is(step('verdict', explain($prefixed)), ' | signature verified | t', 'another URL, with a prefix, set: the verdict');
+    is(step('verdict', explained($prefixed)), ' | signature verified | t', 'another URL, with a prefix, set: the verdict');
 
     # the secret is part of what is signed
-    @rows = explain(refused('/hooks/hubspot', [ 'X-HubSpot-Signature' => 'a' x 64 ], $body));
+    @rows = explained(refused('/hooks/hubspot', [ 'X-HubSpot-Signature' => 'a' x 64 ], $body));
     is(step('signed content', @rows) =~ s/https.*(?=\{)/URL/r, '{secret}{method}{url}{body} | ***POSTURL' . "$body | t", 'the secret in what is signed is masked');
 }
 
@@ -376,7 +376,7 @@ SQL
 {
     my $id = refused('/hooks/renamed', github('{}', $secret{other}), '{}');
     $bridge->sql(q(UPDATE webhook_bridge.endpoints SET name = 'new-name' WHERE name = 'renamed'));
-    is(step('rejection', explain($id)), 'endpoint "new-name" | signature does not match | ', 'renamed endpoint');
+    is(step('rejection', explained($id)), 'endpoint "new-name" | signature does not match | ', 'renamed endpoint');
 
     $id = refused('/hooks/off', github('{}', $secret{other}), '{}');
     $bridge->sql(q(UPDATE webhook_bridge.endpoints SET enabled = false WHERE name = 'off'));
@@ -384,7 +384,7 @@ SQL
     like(still_refused($id), qr/DETAIL:  Endpoint "off" is disabled\./, 'disabled endpoint: not readmitted');
 
     $bridge->sql(q(UPDATE webhook_bridge.endpoints SET enabled = true, provider = 'shopify' WHERE name = 'off'));
-    my @rows = explain($id);
+    my @rows = explained($id);
     is(step('scheme', @rows), 'provider "shopify" | hmac-sha256, base64 | t', 'another provider: as it is now');
     is(diagnosis(@rows), 'There is no signature at header:X-Shopify-Hmac-Sha256: the sender does not sign, or in a way of its own.', 'another provider: the diagnosis');
 
