@@ -485,6 +485,42 @@ sub stored_since
     is($bridge->status->{unavailable}, 0, 'and none of all was answered 503');
 }
 
+# --- Forged deliveries that are dear to verify -----------------------------------------------------------------
+
+# Large bodies with as many signatures as are tried, at a public key: nobody
+# else has to wait long, and the receivers live on.
+{
+    $bridge->sql(q(SELECT webhook_bridge.create_endpoint('dear', 'standard_webhooks_v1a',
+        'whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=', max_body_size => 1000000)));
+    my @receivers = $bridge->workers('receiver');
+    my $forged = 'v1a,' . ('A' x 86) . '==';
+    my $body   = 'x' x 900_000;
+    my @clients = map { $bridge->connect } 1 .. 40;
+    for my $client (@clients)
+    {
+        $client->send(http_request('POST', '/hooks/dear',
+            [ 'webhook-id' => 'm', 'webhook-timestamp' => int time, 'webhook-signature' => join ' ', ($forged) x 12 ], $body));
+    }
+    my %honest;
+    for my $i (1 .. 50)
+    {
+        my $text = "{\"honest\":$i}";
+        my $answer = poll_until(
+            sub {
+                my $try = $bridge->post('/hooks/shop', $text, ecomanager_headers($secret, $text));
+                return $try->{status} == 200 && $try;
+            },
+            'an honest delivery beside');
+        $honest{ $answer->{status} }++;
+    }
+    my %dear;
+    $dear{ $_->response->{status} }++ for @clients;
+    is_deeply(\%honest, { 200 => 50 }, 'dear: honest deliveries are stored');
+    delete $dear{503};    # the rest of a batch that took too long
+    is(join(',', keys %dear), '401', 'dear: forged ones are refused');
+    is_deeply([ $bridge->workers('receiver') ], \@receivers, 'dear: the receivers are the same');
+}
+
 # --- A storm of forged deliveries, from many, at two receivers ------------------------------------------------
 
 {
