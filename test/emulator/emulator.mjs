@@ -16,6 +16,10 @@
 //
 // and credentials are those in the settings of the provider.
 //
+// An address to deliver to is http://127.0.0.1:PORT/_sink/STATUS?ms=N: it answers
+// so, after N milliseconds.  STATUS can be a list, "503,503,200", for one request
+// after the other, the last for all that follow.
+//
 // The control API takes and gives JSON; a wrong call is answered 400.
 //
 //   GET    /_control                        settings, counts, clock, open requests
@@ -278,6 +282,14 @@ async function serve(provider, request, record, response) {
   return undefined;
 }
 
+async function sink(request, record, response) {
+  const statuses = request.path.slice(1).split(',').map(Number);
+  const before = requests.filter((r) => r.target === record.target).length - 1;
+  await pause(request.number('ms', 0));
+  const status = statuses[Math.min(before, statuses.length - 1)] || 200;
+  response.writeHead(status).end();
+}
+
 function respond(response, { status, headers, body }) {
   const content = Buffer.from(body);
   response.writeHead(status, { ...headers, 'Content-Length': content.length });
@@ -333,7 +345,10 @@ async function onRequest(message, response) {
     record.status = response.headersSent ? response.statusCode : null;
   });
   const provider = Object.hasOwn(providers, prefix) ? providers[prefix] : null;
-  if (provider) {
+  if (prefix === '_sink') {
+    record.provider = 'sink';
+    await sink(request, record, response);
+  } else if (provider) {
     await serve(provider, request, record, response);
   } else {
     respond(response, text(404, 'There is no such provider'));

@@ -70,6 +70,14 @@ sub url
     return ($self->{tls} ? 'https' : 'http') . "://127.0.0.1:$self->{port}$prefix";
 }
 
+# An address to deliver to that answers with a status, or with one after the
+# other.
+sub sink
+{
+    my ($self, @statuses) = @_;
+    return "http://127.0.0.1:$self->{port}/_sink/" . join ',', @statuses;
+}
+
 # A call of the control API; what is given and returned are Perl's structures.
 sub control
 {
