@@ -79,15 +79,22 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 export const isLoopback = (url) => LOOPBACK.test(url.hostname);
 
-// An address that a provider delivers to: HTTPS.  Receivers in tests have no
-// certificate, so HTTP is taken where it stays on this machine.
-export function isDeliveryUrl(value) {
+export function isUrl(value) {
   try {
-    const url = new URL(value);
-    return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
+    return Boolean(new URL(value));
   } catch {
     return false;
   }
+}
+
+// An address that a provider delivers to: HTTPS.  Receivers in tests have no
+// certificate, so HTTP is taken where it stays on this machine.
+export function isDeliveryUrl(value) {
+  if (!isUrl(value)) {
+    return false;
+  }
+  const url = new URL(value);
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
 }
 
 // Times: 2024-05-06 07:08:09 and 2024-05-06T07:08:09Z.

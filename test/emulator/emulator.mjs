@@ -79,7 +79,7 @@ import net from 'node:net';
 import { parseArgs } from 'node:util';
 import { Api2cart } from './api2cart.mjs';
 import { Blaze } from './blaze.mjs';
-import { Request, answer, text } from './common.mjs';
+import { Request, answer, isUrl, text } from './common.mjs';
 import { Clock, Engine, SECOND } from './deliver.mjs';
 import { Ecomanager } from './ecomanager.mjs';
 import { Ecwid } from './ecwid.mjs';
@@ -182,9 +182,9 @@ const transport = (socket) => transports.get(socket.remotePort) ?? socket;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// Sends an answer as a fault has it, null meaning that nothing was carried out.
+// Sends an answer as a fault has it.
 async function ruin(fault, provider, response, good) {
-  const body = Buffer.from(good?.body ?? '{}');
+  const body = Buffer.from(good.body);
   const socket = transport(response.socket);
 
   switch (fault.kind) {
@@ -200,9 +200,9 @@ async function ruin(fault, provider, response, good) {
       return respond(response, providers.api2cart.failure(fault.code, fault.message));
     case 'slow':
       await pause(fault.ms);
-      return respond(response, good ?? answer(200, {}));
+      return respond(response, good);
     case 'drip':
-      response.writeHead(good?.status ?? 200, { ...good?.headers, 'Content-Length': body.length });
+      response.writeHead(good.status, { ...good.headers, 'Content-Length': body.length });
       for (const byte of body) {
         if (response.destroyed) {
           return undefined;
@@ -271,7 +271,7 @@ async function serve(provider, request, record, response) {
   record.fault = fault?.kind ?? null;
   const good = !fault || fault.done ? await call.run() : null;
   if (fault) {
-    await ruin(fault, provider, response, good);
+    await ruin(fault, provider, response, good ?? answer(200, {}));
   } else {
     respond(response, good);
   }
@@ -309,7 +309,12 @@ async function onRequest(message, response) {
   }
 
   const scheme = message.socket.encrypted ? 'https' : 'http';
-  const url = new URL(`${scheme}://${message.headers.host ?? '127.0.0.1'}${message.url}`);
+  const origin = `${scheme}://${message.headers.host ?? '127.0.0.1'}`;
+  if (!message.url.startsWith('/') || !isUrl(origin + message.url)) {
+    respond(response, text(400, 'Bad Request'));
+    return;
+  }
+  const url = new URL(origin + message.url);
   const [, prefix, path] = /^\/([^/]*)(.*)$/.exec(url.pathname);
   const request = new Request({
     method: message.method,
