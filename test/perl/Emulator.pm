@@ -41,13 +41,16 @@ my %prefix = (
 sub start
 {
     my ($class, %options) = @_;
-    my $self = bless { in => '', out => '', err => '', tls => defined $options{tls_cert} }, $class;
+    my $self = bless { out => '', err => '', tls => defined $options{tls_cert} }, $class;
     my @arguments = map { my $name = $_; ("--$name" =~ tr/_/-/r, $options{$name}) } sort keys %options;
 
-    # It ends when its standard input does, whatever becomes of the test.
+    # It ends when its standard input does, whatever becomes of the test.  A pipe
+    # of IPC::Run's would be inherited, and held open, by servers started later.
+    pipe my $reader, $self->{stdin} or croak "could not make a pipe: $!";
     $self->{process} = IPC::Run::start(
         [ 'node', dirname(__FILE__) . '/../emulator/emulator.mjs', @arguments ],
-        '<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err});
+        '<', $reader, '>', \$self->{out}, '2>', \$self->{err});
+    close $reader;
     my $end = time + $DEADLINE;
     until ($self->{out} =~ /^listening on \d+$/m)
     {
@@ -194,6 +197,7 @@ sub stop
 {
     my ($self) = @_;
     my $process = delete $self->{process} or return;
+    close $self->{stdin};
     $process->finish or croak "the emulator failed: $self->{err}";
     return;
 }
