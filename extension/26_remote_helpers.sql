@@ -205,6 +205,20 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.remote_failure(integer, text) IS
 'The error that the status of an answer stands for, with what its body says';
 
+CREATE FUNCTION webhook_bridge.remote_done(body text)
+RETURNS SETOF webhook_bridge.remote_webhook
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF body ~ '^\s*<' OR (body ~ '^\s*[[{]' AND webhook_bridge.try_json(body) IS NULL) THEN
+        RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer is not what tells of success.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.remote_done(text) IS
+'No row where an answer needs no content, an error where its content is a page or half of a JSON text';
+
 CREATE FUNCTION webhook_bridge.next_page(previous jsonb, next jsonb)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -269,10 +283,12 @@ AS $$
 DECLARE
     value text := webhook_bridge.as_text(webhook -> member);
 BEGIN
-    IF coalesce(value, '') = '' THEN
+    -- dots would be taken for steps of a path
+    IF coalesce(value, '') IN ('', '.', '..') THEN
         RAISE EXCEPTION 'the provider needs "%"', member
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'It is null or empty, or not a text.';
+                  DETAIL = 'It is null or empty, or not a text.',
+                  HINT = 'Nothing was sent.';
     END IF;
     RETURN value;
 END

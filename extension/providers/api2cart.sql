@@ -137,12 +137,12 @@ BEGIN
     keys := keys || '{"Accept": "application/json"}';
     IF method IN ('POST', 'PUT') THEN
         RETURN ROW(method, base || call, keys || '{"Content-Type": "application/json"}',
-                   (SELECT jsonb_object_agg(a.key, a.value) FROM jsonb_each(arguments) AS a WHERE a.value <> 'null')::text);
+                   (SELECT jsonb_object_agg(a.key, a.value) FROM jsonb_each(arguments) AS a WHERE a.value <> 'null')::text)::webhook_bridge.http_request;
     END IF;
     RETURN ROW(method, webhook_bridge.url_with_query(base || call, VARIADIC (
-                           SELECT array_agg(v.part ORDER BY a.key = 'store_key', a.key = 'api_key', a.key, v.place)
+                           SELECT coalesce(array_agg(v.part ORDER BY a.key IN ('api_key', 'store_key'), a.key COLLATE "C", v.place), '{}')
                            FROM jsonb_each_text(arguments) AS a, LATERAL (VALUES (1, a.key), (2, a.value)) AS v(place, part))),
-               keys, NULL);
+               keys, NULL)::webhook_bridge.http_request;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.api2cart_request(text, webhook_bridge.account_info, jsonb) IS
@@ -216,6 +216,10 @@ BEGIN
         FOR item IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
             found := NULL;
             found.topic := webhook_bridge.as_text(item -> 'entity') || '.' || webhook_bridge.as_text(item -> 'action');
+            IF found.topic IS NULL THEN
+                RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has an event without entity or action.');
+                RETURN;
+            END IF;
             found.label := webhook_bridge.as_text(item -> 'webhook_name');
             found.raw := item;
             RETURN NEXT found;
@@ -224,6 +228,10 @@ BEGIN
         FOR item IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
             found := NULL;
             found.remote_id := webhook_bridge.as_text(item -> 'webhook_id');
+            IF coalesce(found.remote_id, '') = '' THEN
+                RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has a delivery without webhook_id.');
+                RETURN;
+            END IF;
             found.created_at := webhook_bridge.as_time(coalesce(item -> 'time' -> 'value', item -> 'time'));
             found.raw := webhook_bridge.without_secrets(item);
             RETURN NEXT found;

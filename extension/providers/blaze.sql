@@ -23,11 +23,11 @@ BEGIN
                                               'topic', 'delivery_url', 'label', 'active', 'shopId');
         RETURN ROW('GET', webhook_bridge.url_with_query(base,
                        'start', coalesce(webhook -> 'page' ->> 'skip', '0'), 'limit', '100',
-                       'shopId', given ->> 'shopId'), headers, NULL);
+                       'shopId', given ->> 'shopId'), headers, NULL)::webhook_bridge.http_request;
     END IF;
     IF operation IN ('get', 'delete') THEN
         RETURN ROW(CASE operation WHEN 'get' THEN 'GET' ELSE 'DELETE' END,
-                   base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, NULL);
+                   base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, NULL)::webhook_bridge.http_request;
     END IF;
     IF operation NOT IN ('create', 'update') THEN
         RETURN NULL;
@@ -45,7 +45,7 @@ BEGIN
     IF operation = 'create' THEN
         body := jsonb_build_object('webHookType', webhook_bridge.needed(webhook, 'topic'),
                                    'webHookUrls', jsonb_build_array(webhook_bridge.needed(webhook, 'delivery_url')));
-        RETURN ROW('POST', base, headers, (body || given)::text);
+        RETURN ROW('POST', base, headers, (body || given)::text)::webhook_bridge.http_request;
     END IF;
 
     PERFORM webhook_bridge.needed(webhook, 'remote_id');
@@ -65,7 +65,7 @@ BEGIN
             body := body || jsonb_build_object('url', webhook -> 'delivery_url');
         END IF;
     END IF;
-    RETURN ROW('PUT', base || '/' || webhook_bridge.url_encode(webhook ->> 'remote_id'), headers, (body || given)::text);
+    RETURN ROW('PUT', base || '/' || webhook_bridge.url_encode(webhook ->> 'remote_id'), headers, (body || given)::text)::webhook_bridge.http_request;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.blaze_request(text, webhook_bridge.account_info, jsonb) IS
@@ -87,6 +87,7 @@ BEGIN
         RETURN;
     END IF;
     IF operation = 'delete' THEN
+        RETURN QUERY SELECT * FROM webhook_bridge.remote_done(body);
         RETURN;    -- what is answered is not documented
     END IF;
 

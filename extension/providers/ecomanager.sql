@@ -85,16 +85,16 @@ BEGIN
                                   WHEN 'array' THEN (SELECT string_agg(i, ',') FROM jsonb_array_elements_text(options -> 'ids') AS i)
                                   ELSE options ->> 'ids' END,
                        'per_page', '100',
-                       'cursor', webhook -> 'page' ->> 'cursor'), headers, NULL);
+                       'cursor', webhook -> 'page' ->> 'cursor'), headers, NULL)::webhook_bridge.http_request;
     END IF;
     IF operation IN ('get', 'delete') THEN
         RETURN ROW(CASE operation WHEN 'get' THEN 'GET' ELSE 'DELETE' END,
-                   base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, NULL);
+                   base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, NULL)::webhook_bridge.http_request;
     END IF;
     IF operation = 'set_active' THEN
         PERFORM webhook_bridge.needed(webhook, 'active');
         RETURN ROW('PUT', base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')) || '/status',
-                   headers, jsonb_build_object('status', webhook_bridge.as_boolean(webhook -> 'active'))::text);
+                   headers, jsonb_build_object('status', webhook_bridge.as_boolean(webhook -> 'active'))::text)::webhook_bridge.http_request;
     END IF;
     IF operation NOT IN ('create', 'update') THEN
         RETURN NULL;
@@ -108,6 +108,8 @@ BEGIN
     IF operation = 'create' THEN
         current := '{"http_method": "post", "is_active": true}';
         PERFORM webhook_bridge.needed(webhook, 'secret');
+    ELSIF jsonb_typeof(current) IS DISTINCT FROM 'object' THEN
+        PERFORM webhook_bridge.bad_option('current', 'It is not the webhook as Ecomanager has it.', 'Get it first.');
     END IF;
     body := jsonb_build_object(
         'name', coalesce(webhook ->> 'label', current ->> 'name', webhook_bridge.needed(webhook, 'topic')),
@@ -122,10 +124,10 @@ BEGIN
         body := body || jsonb_build_object('secret', webhook -> 'secret');
     END IF;
     IF operation = 'create' THEN
-        RETURN ROW('POST', base, headers, body::text);
+        RETURN ROW('POST', base, headers, body::text)::webhook_bridge.http_request;
     END IF;
     RETURN ROW('PUT', base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')),
-               headers, body::text);
+               headers, body::text)::webhook_bridge.http_request;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.ecomanager_request(text, webhook_bridge.account_info, jsonb) IS
@@ -147,6 +149,7 @@ BEGIN
         RETURN;
     END IF;
     IF operation = 'delete' THEN
+        RETURN QUERY SELECT * FROM webhook_bridge.remote_done(body);
         RETURN;    -- answered 201
     END IF;
     IF operation = 'list' AND jsonb_typeof(document -> 'data') IS DISTINCT FROM 'array' THEN

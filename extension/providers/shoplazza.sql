@@ -29,7 +29,7 @@ BEGIN
                 RETURN NULL;
             END IF;
             RETURN ROW('GET', webhook_bridge.url_with_query(base || '/count',
-                           'address', filters ->> 'delivery_url', 'topic', filters ->> 'topic'), headers, NULL);
+                           'address', filters ->> 'delivery_url', 'topic', filters ->> 'topic'), headers, NULL)::webhook_bridge.http_request;
         END IF;
         RETURN ROW('GET', webhook_bridge.url_with_query(base,
                        'limit', CASE WHEN flat THEN '250' END,
@@ -39,11 +39,11 @@ BEGIN
                        'address', filters ->> 'delivery_url', 'topic', filters ->> 'topic',
                        'created_at_min', filters ->> 'created_at_min', 'created_at_max', filters ->> 'created_at_max',
                        'updated_at_min', filters ->> 'updated_at_min', 'updated_at_max', filters ->> 'updated_at_max'),
-                   headers, NULL);
+                   headers, NULL)::webhook_bridge.http_request;
     END IF;
     IF operation IN ('get', 'delete') THEN
         RETURN ROW(CASE operation WHEN 'get' THEN 'GET' ELSE 'DELETE' END,
-                   base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, NULL);
+                   base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, NULL)::webhook_bridge.http_request;
     END IF;
     IF operation NOT IN ('create', 'update') THEN
         RETURN NULL;
@@ -61,9 +61,9 @@ BEGIN
     END IF;
     headers := headers || '{"Content-Type": "application/json"}';
     IF operation = 'create' THEN
-        RETURN ROW('POST', base, headers, body::text);
+        RETURN ROW('POST', base, headers, body::text)::webhook_bridge.http_request;
     END IF;
-    RETURN ROW('PUT', base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, body::text);
+    RETURN ROW('PUT', base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, body::text)::webhook_bridge.http_request;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.shoplazza_request(text, webhook_bridge.account_info, jsonb) IS
@@ -98,6 +98,7 @@ BEGIN
         RETURN;
     END IF;
     IF operation = 'delete' THEN
+        RETURN QUERY SELECT * FROM webhook_bridge.remote_done(body);
         RETURN;
     END IF;
     IF jsonb_typeof(document -> 'data') = 'object' THEN
