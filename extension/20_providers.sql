@@ -2,6 +2,43 @@
 -- Providers
 -- ---------------------------------------------------------------------------
 
+CREATE FUNCTION webhook_bridge.check_remote_functions(request_function text, response_function text, registration_function text)
+RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind text;
+    name text;
+    arguments text;
+    result text;
+    found regprocedure;
+BEGIN
+    IF (request_function IS NULL) <> (response_function IS NULL) THEN
+        RAISE EXCEPTION 'a provider has request_function and response_function, or neither'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'One makes the requests to the management API, the other reads its answers.';
+    END IF;
+    FOR kind, name, arguments, result IN VALUES
+        ('request_function', request_function, 'text, webhook_bridge.account_info, jsonb', 'webhook_bridge.http_request'),
+        ('response_function', response_function, 'text, integer, jsonb, text', 'SETOF webhook_bridge.remote_webhook'),
+        ('registration_function', registration_function, 'text, text[], jsonb', 'text')
+    LOOP
+        CONTINUE WHEN name IS NULL;
+        found := to_regprocedure(name || '(' || arguments || ')');
+        IF found IS NULL OR pg_get_function_result(found) <> result THEN
+            RAISE EXCEPTION 'there is no function %(%) that returns %', name, arguments, result
+                USING ERRCODE = 'undefined_function',
+                      DETAIL = format('It is named as %s of a provider.', kind),
+                      HINT = 'Create the function first, and name it with its schema, as in "public.acme_request".';
+        END IF;
+    END LOOP;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.check_remote_functions(text, text, text) IS
+'Private: raises an error if the arguments are not the functions of a provider''s management API';
+
 CREATE TABLE webhook_bridge.providers (
     name text PRIMARY KEY
         CONSTRAINT providers_name_check CHECK (name ~ '^[a-z][a-z0-9_]{0,62}$'),
@@ -40,6 +77,19 @@ CREATE TABLE webhook_bridge.providers (
     handshake_type text NOT NULL DEFAULT 'text/plain'
         CONSTRAINT providers_handshake_type_check CHECK (handshake_type IN ('text/plain', 'application/json')),
     handshake_signed boolean NOT NULL DEFAULT true,
+    request_function text,
+    response_function text,
+    registration_function text,
+    credentials text[] NOT NULL DEFAULT '{}'
+        CONSTRAINT providers_credentials_check CHECK (array_position(credentials, NULL) IS NULL),
+    account_secret text
+        CONSTRAINT providers_account_secret_check CHECK (account_secret IS NULL OR account_secret = ANY (credentials)),
+    base_url_pattern text
+        CONSTRAINT providers_base_url_pattern_check CHECK (base_url_pattern IS NULL OR coalesce(base_url_example, '') ~ base_url_pattern),
+    base_url_example text,
+    topics text[]
+        CONSTRAINT providers_topics_check CHECK (array_position(topics, NULL) IS NULL),
+    update_needs_current boolean NOT NULL DEFAULT false,
     remarks text,
     evidence text
         CONSTRAINT providers_evidence_check CHECK (evidence IN ('vector', 'documentation', 'secondary', 'unchecked')),
@@ -49,7 +99,9 @@ CREATE TABLE webhook_bridge.providers (
         signed_content, secret_encoding, timestamp_from, timestamp_format,
         body_digest_from, extract(epoch FROM tolerance)::bigint)),
     CONSTRAINT providers_handshake_check CHECK (webhook_bridge.check_handshake(
-        handshake_if, handshake_equals, handshake_reply, handshake_signed, algorithm))
+        handshake_if, handshake_equals, handshake_reply, handshake_signed, algorithm)),
+    CONSTRAINT providers_remote_functions_check CHECK (webhook_bridge.check_remote_functions(
+        request_function, response_function, registration_function))
 );
 COMMENT ON TABLE webhook_bridge.providers IS
 'Kinds of remote systems: how each signs its deliveries and where a delivery carries topic, id, source and time. Add your own with INSERT; change a copy, not a built-in row, because dumps leave those out';
@@ -97,6 +149,23 @@ COMMENT ON COLUMN webhook_bridge.providers.handshake_type IS
 'Content type of the answer: text/plain, or application/json, in which values are escaped as in a JSON string';
 COMMENT ON COLUMN webhook_bridge.providers.handshake_signed IS
 'Whether a handshake is signed like a delivery and answered only if that verifies';
+COMMENT ON COLUMN webhook_bridge.providers.request_function IS
+'Function that makes a request of the provider''s management API, with its schema: NAME(operation text, account webhook_bridge.account_info, webhook jsonb) returns webhook_bridge.http_request, null for an operation that the API does not have; null: no such API';
+COMMENT ON COLUMN webhook_bridge.providers.response_function IS
+'Function that reads an answer of that API: NAME(operation text, status integer, headers jsonb, body text) returns setof webhook_bridge.remote_webhook. It never raises an error, whatever the answer is';
+COMMENT ON COLUMN webhook_bridge.providers.registration_function IS
+'Where people register webhooks, function that makes the text to send them: NAME(delivery_url text, topics text[], options jsonb) returns text';
+COMMENT ON COLUMN webhook_bridge.providers.credentials IS
+'Members that the credentials of an account must have';
+COMMENT ON COLUMN webhook_bridge.providers.account_secret IS
+'Which of them is the signing secret of the account''s endpoints; null: each endpoint has its own';
+COMMENT ON COLUMN webhook_bridge.providers.base_url_pattern IS
+'Regular expression that the base URL of an account must match';
+COMMENT ON COLUMN webhook_bridge.providers.base_url_example IS 'A base URL, for people';
+COMMENT ON COLUMN webhook_bridge.providers.topics IS
+'Topics that webhooks can be registered for, where the API lists none; others are not refused';
+COMMENT ON COLUMN webhook_bridge.providers.update_needs_current IS
+'Whether an update sends the whole webhook, so that it has to be read first';
 COMMENT ON COLUMN webhook_bridge.providers.remarks IS 'What to know before using it: which secret, what is not signed, what is peculiar';
 COMMENT ON COLUMN webhook_bridge.providers.evidence IS
 'How sure the row is: vector (recomputed from signatures that the provider or its library made), documentation (the provider''s), secondary (others who cite it), unchecked (general knowledge: try it before relying on it)';

@@ -197,14 +197,7 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT webhook_bridge.base_url() || e.path ||
            CASE WHEN p.algorithm = 'token' AND p.signature_from LIKE 'query:%' THEN
-               '?' || substr(p.signature_from, 7) || '=' || (
-                   -- percent-encoded (RFC 3986, section 2.1)
-                   SELECT string_agg(CASE WHEN chr(get_byte(t.bytes, i)) ~ '[A-Za-z0-9._~-]'
-                                          THEN chr(get_byte(t.bytes, i))
-                                          ELSE '%' || upper(lpad(to_hex(get_byte(t.bytes, i)), 2, '0')) END,
-                                     '' ORDER BY i)
-                   FROM (SELECT convert_to(s.secret, 'UTF8') AS bytes) t,
-                        generate_series(0, octet_length(t.bytes) - 1) AS i)
+               '?' || substr(p.signature_from, 7) || '=' || webhook_bridge.url_encode(s.secret)
            ELSE '' END
     FROM webhook_bridge.endpoints e
          JOIN webhook_bridge.providers p ON p.name = e.provider

@@ -1,14 +1,159 @@
 -- Blaze.  Documents no signature, and neither body nor headers of a delivery.
 -- The delivery URL carries a random token instead; give the topic as params =>
 -- '{"topic": "NEW_MEMBER"}' and register one endpoint for each.
+
+-- An update sends the whole object.  Which of url and webHookUrls is used when
+-- both are set is not documented: only the latter is set here, and a url that
+-- was there before is kept the same.
+CREATE FUNCTION webhook_bridge.blaze_request(operation text, account webhook_bridge.account_info, webhook jsonb)
+RETURNS webhook_bridge.http_request
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    base text := rtrim((account).base_url, '/') || '/api/v1/partner/webHooks';
+    headers jsonb := jsonb_build_object('x-api-key', (account).credentials ->> 'partner_key',
+                                        'Authorization', (account).credentials ->> 'developer_key',
+                                        'Accept', 'application/json');
+    given jsonb;
+    body jsonb;
+BEGIN
+    IF operation = 'list' THEN
+        given := webhook_bridge.check_options('filters', webhook -> 'filters',
+                                              'topic', 'delivery_url', 'label', 'active', 'shopId');
+        RETURN ROW('GET', webhook_bridge.url_with_query(base,
+                       'start', coalesce(webhook -> 'page' ->> 'skip', '0'), 'limit', '100',
+                       'shopId', given ->> 'shopId'), headers, NULL)::webhook_bridge.http_request;
+    END IF;
+    IF operation IN ('get', 'delete') THEN
+        RETURN ROW(CASE operation WHEN 'get' THEN 'GET' ELSE 'DELETE' END,
+                   base || '/' || webhook_bridge.url_encode(webhook_bridge.needed(webhook, 'remote_id')), headers, NULL)::webhook_bridge.http_request;
+    END IF;
+    IF operation NOT IN ('create', 'update') THEN
+        RETURN NULL;
+    END IF;
+
+    given := webhook_bridge.check_options('options', webhook -> 'options', 'shopId');
+    IF given ? 'shopId' AND (jsonb_typeof(given -> 'shopId') <> 'string' OR given ->> 'shopId' = '') THEN
+        PERFORM webhook_bridge.bad_option('shopId', 'It is not a text.', 'It is the id of a shop of the company.');
+    END IF;
+    IF webhook_bridge.as_boolean(webhook -> 'active') IS FALSE THEN
+        PERFORM webhook_bridge.bad_option('active', 'BLAZE has no webhooks that are not active.', 'Delete the webhook.');
+    END IF;
+    headers := headers || '{"Content-Type": "application/json"}';
+
+    IF operation = 'create' THEN
+        body := jsonb_build_object('webHookType', webhook_bridge.needed(webhook, 'topic'),
+                                   'webHookUrls', jsonb_build_array(webhook_bridge.needed(webhook, 'delivery_url')));
+        RETURN ROW('POST', base, headers, (body || given)::text)::webhook_bridge.http_request;
+    END IF;
+
+    PERFORM webhook_bridge.needed(webhook, 'remote_id');
+    body := webhook -> 'current';
+    IF jsonb_typeof(body) IS DISTINCT FROM 'object' THEN
+        PERFORM webhook_bridge.bad_option('current', 'It is not the webhook as BLAZE has it.', 'Get it first.');
+    END IF;
+    IF webhook ->> 'topic' IS NOT NULL THEN
+        body := body || jsonb_build_object('webHookType', webhook -> 'topic');
+    END IF;
+    IF webhook ->> 'delivery_url' IS NOT NULL THEN
+        body := body || jsonb_build_object('webHookUrls',
+            CASE WHEN jsonb_typeof(body -> 'webHookUrls') = 'array' AND body -> 'webHookUrls' <> '[]'
+                 THEN jsonb_set(body -> 'webHookUrls', '{0}', webhook -> 'delivery_url')
+                 ELSE jsonb_build_array(webhook -> 'delivery_url') END);
+        IF coalesce(body ->> 'url', '') <> '' THEN
+            body := body || jsonb_build_object('url', webhook -> 'delivery_url');
+        END IF;
+    END IF;
+    RETURN ROW('PUT', base || '/' || webhook_bridge.url_encode(webhook ->> 'remote_id'), headers, (body || given)::text)::webhook_bridge.http_request;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.blaze_request(text, webhook_bridge.account_info, jsonb) IS
+'Private: requests of BLAZE''s partner API';
+
+CREATE FUNCTION webhook_bridge.blaze_response(operation text, status integer, headers jsonb, body text)
+RETURNS SETOF webhook_bridge.remote_webhook
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    document jsonb := webhook_bridge.try_json(body);
+    list jsonb;
+    item jsonb;
+    found webhook_bridge.remote_webhook;
+BEGIN
+    IF (status BETWEEN 200 AND 299) IS NOT TRUE THEN
+        RETURN NEXT webhook_bridge.remote_failure(status, body);
+        RETURN;
+    END IF;
+    IF operation = 'delete' THEN
+        RETURN QUERY SELECT * FROM webhook_bridge.remote_done(body);
+        RETURN;    -- what is answered is not documented
+    END IF;
+
+    list := jsonb_build_array(document);
+    IF operation = 'list' THEN
+        -- the wrappers that this API has in its other parts
+        list := coalesce(document -> 'searchResult', document -> 'values', document -> 'results', document);
+        IF jsonb_typeof(list) IS DISTINCT FROM 'array' THEN
+            RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has no list of webhooks.');
+            RETURN;
+        END IF;
+    END IF;
+
+    FOR item IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
+        found := NULL;
+        found.remote_id := webhook_bridge.as_text(item -> 'id');
+        IF coalesce(found.remote_id, '') = '' THEN
+            RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has a webhook without id, or none.');
+            RETURN;
+        END IF;
+        IF webhook_bridge.as_boolean(item -> 'deleted') THEN
+            IF operation = 'get' THEN
+                RETURN NEXT webhook_bridge.remote_error('not_found', 'The webhook is deleted.');
+            END IF;
+            CONTINUE;
+        END IF;
+        found.topic := webhook_bridge.as_text(item -> 'webHookType');
+        found.delivery_url := coalesce(webhook_bridge.as_text(item -> 'webHookUrls' -> 0),
+                                       nullif(webhook_bridge.as_text(item -> 'url'), ''));
+        found.active := true;
+        found.created_at := webhook_bridge.as_time_ms(item -> 'created');
+        found.updated_at := webhook_bridge.as_time_ms(item -> 'modified');
+        found.raw := webhook_bridge.without_secrets(item);
+        RETURN NEXT found;
+    END LOOP;
+
+    IF operation = 'list' AND jsonb_array_length(list) > 0 THEN
+        found := NULL;
+        -- of all pages, deleted ones included
+        IF jsonb_array_length(list) < webhook_bridge.as_bigint(document -> 'total') THEN
+            found.next_page := jsonb_build_object('skip', jsonb_array_length(list), 'total', document -> 'total');
+            RETURN NEXT found;
+        ELSIF webhook_bridge.as_bigint(document -> 'total') IS NULL AND jsonb_array_length(list) >= 100 THEN
+            found.next_page := jsonb_build_object('skip', jsonb_array_length(list));
+            RETURN NEXT found;
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.blaze_response(text, integer, jsonb, text) IS
+'Private: answers of BLAZE''s partner API';
+
 INSERT INTO webhook_bridge.providers
     (name, title, builtin, docs_url, algorithm, signature_from, generates_secret, topic_from,
-     remarks, evidence)
+     request_function, response_function, credentials, base_url_pattern, base_url_example,
+     update_needs_current, topics, remarks, evidence)
 VALUES
     ('blaze', 'BLAZE', true, 'https://apidocs.blaze.me/getting-started/webhooks-overview',
      'token', 'query:token',
      true,
      '{param:topic}',
+     'webhook_bridge.blaze_request', 'webhook_bridge.blaze_response', '{partner_key,developer_key}',
+     '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]*)?$', 'https://api.partners.blaze.me',
+     true,
+     '{NEW_CONSUMER_ORDER,NEW_CONSUMER_SIGNUP,UPDATE_CONSUMER_ORDER,UPDATE_CONSUMER_USER,NEW_MEMBER,UPDATE_MEMBER,'
+     'CREATE_TRANSACTION,UPDATE_TRANSACTION,CANCEL_TRANSACTION,COMPLETE_TRANSACTION,UPDATE_PRODUCT}',
      'Blaze signs nothing: a random token is made and becomes part of the delivery URL, so keep that '
      'secret. Register one endpoint for each kind of webhook and give the topic in its params.',
      'documentation');
