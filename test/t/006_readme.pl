@@ -39,9 +39,9 @@ like($out,
 # --- The other statements ----------------------------------------------------
 
 my %result;
-for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', 'INSERT INTO', "verify('acme'",
+for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', 'header:X-Acme-Signature', "verify('acme'",
     'title, remarks', 'CREATE ROLE', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
-    'LISTEN webhook_bridge;                ')
+    'LISTEN webhook_bridge;                ', 'my_shopify_request')
 {
     my ($status, $stdout, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
     is($status, 0, "the statements with \"$text\" run") or diag $stderr;
@@ -49,6 +49,18 @@ for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_erro
 }
 is($result{"verify('acme'"}, 't', 'the signature made with openssl is right');
 like($result{explain_signature}, qr/without the white space around it/, 'the fault is found');
+is($result{my_shopify_request}, 'POST|https://shop.myshopify.com/admin/api/2025-01/webhooks.json|'
+      . '{"webhook": {"topic": "orders/create", "format": "json", "address": "https://db.example.com/hooks/shop"}}',
+    'the own management API makes a request');
+is($bridge->sql(<<~'SQL'), qq(1|orders/create|https://x/y|\n|||{"page_info": "abc"}), 'and reads an answer');
+    SELECT remote_id, topic, delivery_url, next_page FROM public.my_shopify_response('list', 200,
+        '{"link": "<https://s/webhooks.json?page_info=zzz&limit=1>; rel=\"previous\", <https://s/webhooks.json?limit=1&page_info=abc>; rel=\"next\""}',
+        '{"webhooks": [{"id": 1, "topic": "orders/create", "address": "https://x/y"}]}')
+    SQL
+is($bridge->sql(<<~'SQL'), 'already_exists|address: for this topic has already been taken', 'and an error');
+    SELECT error, message FROM public.my_shopify_response('create', 422, '{}',
+        '{"errors": {"address": ["for this topic has already been taken"]}}')
+    SQL
 my $block_count = () = $readme =~ /^```sql$/mg;
 is(scalar(keys %result) + 2, $block_count, 'no block of SQL is left out');
 my $old = block_with('DETACH PARTITION') =~ s/20261122/20200101/gr;
