@@ -676,10 +676,26 @@ BEGIN
             USING ERRCODE = 'WB017',
                   DETAIL = 'The provider does not say what its topic is.';
     END IF;
+    -- before anything is changed there
+    SELECT w.* INTO mine FROM webhook_bridge.webhooks w
+    WHERE w.account = owner.name AND w.remote_id = (remote).remote_id
+      AND (w.endpoint <> endpoint OR w.topic <> (remote).topic);
+    IF FOUND THEN
+        RAISE EXCEPTION 'webhook "%" of account "%" is known here already', remote_id, account
+            USING ERRCODE = 'object_in_use',
+                  DETAIL = format('It is webhook %s, of topic "%s" and endpoint "%s".', mine.id, mine.topic, mine.endpoint),
+                  HINT = 'Change it with webhook_bridge.update_webhook().';
+    END IF;
     INSERT INTO webhook_bridge.webhooks AS w (account, endpoint, topic, label, desired_active)
     VALUES (owner.name, endpoint, (remote).topic, (remote).label, coalesce((remote).active, true))
     ON CONFLICT ON CONSTRAINT webhooks_registration_key DO UPDATE SET desired_active = excluded.desired_active
     RETURNING w.* INTO mine;
+    IF mine.remote_id <> (remote).remote_id THEN
+        RAISE EXCEPTION 'endpoint "%" has a webhook of topic "%" already', endpoint, mine.topic
+            USING ERRCODE = 'object_in_use',
+                  DETAIL = format('It is webhook %s, "%s" at the provider.', mine.id, mine.remote_id),
+                  HINT = 'With both, every event would arrive twice: delete it first with webhook_bridge.delete_webhook().';
+    END IF;
     IF secret IS NOT NULL OR (remote).delivery_url IS DISTINCT FROM url THEN
         remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('delivery_url', url, 'secret', secret));
     END IF;
