@@ -843,6 +843,7 @@ DECLARE
     url text;
     matched text[] := '{}';
     target text;
+    secret text;
 BEGIN
     IF managed THEN
         there := ARRAY(SELECT r FROM webhook_bridge.remote_list(owner, '{}') AS r);
@@ -882,9 +883,12 @@ BEGIN
             END IF;
             IF repair THEN
                 PERFORM webhook_bridge.seen(mine.id, remote);
-                IF difference IN ('topic', 'delivery_url') THEN
+                -- another one than was registered has another secret
+                secret := CASE WHEN mine.remote_id IS DISTINCT FROM (remote).remote_id
+                               THEN webhook_bridge.webhook_secret(owner, mine.endpoint) END;
+                IF difference IN ('topic', 'delivery_url') OR secret IS NOT NULL THEN
                     remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object(
-                        'topic', nullif(mine.topic, (remote).topic), 'delivery_url', url));
+                        'topic', nullif(mine.topic, (remote).topic), 'delivery_url', url, 'secret', secret));
                     PERFORM webhook_bridge.seen(mine.id, remote);
                 END IF;
                 IF (remote).active <> mine.desired_active THEN
