@@ -5,8 +5,10 @@
  *
  * Every setting can be changed by a reload: receivers open and close their
  * sockets themselves and shared memory has room for WB_MAX_RECEIVERS of them
- * from the start.  The settings exist in every process that loads the library,
- * preloaded or not, because SQL functions read some of them.
+ * from the start.  Those of the client for remote webhooks can also be changed
+ * in a session; the ones that guard the server's network, by superusers.  The
+ * settings exist in every process that loads the library, preloaded or not,
+ * because SQL functions read some of them.
  *
  * The README lists the same settings in the same order; test/t/006_readme.pl
  * compares them.
@@ -34,6 +36,11 @@ int wb_keepalive_timeout_ms;
 int wb_max_batch;
 int wb_max_buffered_kb;
 int wb_max_rejections;
+int wb_http_timeout_ms;
+int wb_http_connect_timeout_ms;
+int wb_http_max_response_kb;
+char *wb_http_ca_file;
+bool wb_http_allow_insecure;
 
 static bool check_public_url(char **newval, void **extra, GucSource source);
 static void define_int(const char *name, const char *description, const char *detail,
@@ -93,6 +100,31 @@ wb_guc_init(void)
 			   "Sets the maximum number of refused deliveries kept per endpoint.",
 			   "The newest are kept, in webhook_bridge.rejections; 0 keeps none.",
 			   &wb_max_rejections, 100, 0, 10000, 0);
+
+	DefineCustomIntVariable("webhook_bridge.http_timeout",
+							"Sets the maximum time of a call to a provider.",
+							"From looking up its address to the last byte of its answer.",
+							&wb_http_timeout_ms, 10 * 1000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("webhook_bridge.http_connect_timeout",
+							"Sets the maximum time for connecting to a provider.",
+							"Looking up its address and the TLS handshake are part of it.",
+							&wb_http_connect_timeout_ms, 3 * 1000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("webhook_bridge.http_max_response",
+							"Sets the maximum size of a provider's answer.", NULL,
+							&wb_http_max_response_kb, 10 * 1024, 1, WB_MAX_RESPONSE_LIMIT_KB,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("webhook_bridge.http_ca_file",
+							   "Sets the file of the certificate authorities that providers are verified with.",
+							   "If empty, those of the system; otherwise these and no others.",
+							   &wb_http_ca_file, "",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("webhook_bridge.http_allow_insecure",
+							 "Allows calls to providers without TLS and in private networks.",
+							 "Certificates are verified nevertheless.",
+							 &wb_http_allow_insecure, false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("webhook_bridge");
 }

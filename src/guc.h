@@ -23,10 +23,16 @@ extern int wb_keepalive_timeout_ms;
 extern int wb_max_batch;
 extern int wb_max_buffered_kb;
 extern int wb_max_rejections;
+extern int wb_http_timeout_ms;
+extern int wb_http_connect_timeout_ms;
+extern int wb_http_max_response_kb;
+extern char *wb_http_ca_file;
+extern bool wb_http_allow_insecure;
 
 /* Bounds shared by settings and tables. */
 #define WB_MAX_RECEIVERS 32
-#define WB_MAX_BODY_LIMIT (64 * 1024 * 1024) /* bytes; see wb_json_classify() */
+#define WB_MAX_BODY_LIMIT (64 * 1024 * 1024)  /* bytes; see wb_json_classify() */
+#define WB_MAX_RESPONSE_LIMIT_KB (200 * 1024) /* a text in any encoding can hold it */
 
 extern void wb_guc_init(void);
 

@@ -70,8 +70,9 @@ my %shown;
 for (split /\n/, $settings)
 {
     my ($name, $context, $unit, $value) = split /\|/, $_, 4;
-    is($context, 'sighup', "$name can be changed by a reload");
-    if ($name =~ /max_(header|body)_size|timeout|buffered/)
+    my $expected = $name !~ /\.http_/ ? 'sighup' : $name =~ /timeout/ ? 'user' : 'superuser';
+    is($context, $expected, "$name can be changed by a reload, and otherwise as the README says");
+    if ($name =~ /max_(header|body)_size|timeout|buffered|max_response/)
     {
         my ($per, $larger) = @{ $unit{$unit} };
         $value = $value / $per . $larger;
