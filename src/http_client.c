@@ -570,6 +570,9 @@ set_options(Exchange *exchange)
 	SET(CURLOPT_TIMEOUT_MS, (long) remaining);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) Min(remaining, wb_http_connect_timeout_ms));
 
+	/* who looks up a name that has moved finds it; kept connections need no look-up */
+	SET(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
+
 	/*
 	 * On a kept connection that turns out to be dead libcurl sends a request
 	 * again, and cannot know whether the other side has seen it.
