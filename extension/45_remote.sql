@@ -544,7 +544,9 @@ CREATE FUNCTION webhook_bridge.has_switch(account webhook_bridge.accounts)
 RETURNS boolean
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
-    SELECT (webhook_bridge.remote_request(account, 'set_active', '{"remote_id": "0", "active": true}')).method IS NOT NULL;
+    SELECT CASE WHEN p.request_function IS NULL THEN false
+           ELSE (webhook_bridge.remote_request(account, 'set_active', '{"remote_id": "0", "active": true}')).method IS NOT NULL END
+    FROM webhook_bridge.providers p WHERE p.name = (account).provider;
 END;
 COMMENT ON FUNCTION webhook_bridge.has_switch(webhook_bridge.accounts) IS
 'Private: whether webhooks of this account''s provider can be inactive';
