@@ -14,7 +14,6 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -23,6 +22,7 @@
 #include "utils/jsonb.h"
 
 #include "http_client.h"
+#include "http_failure.h"
 #include "slice.h"
 
 PG_FUNCTION_INFO_V1(webhook_bridge_http_call);

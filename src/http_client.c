@@ -17,9 +17,7 @@
  *
  * libcurl's handles are kept for the next call, with at most
  * KEPT_CONNECTIONS connections.  Everything that belongs to one call ends with
- * it, and an error that interrupts a call ends the handles as well.  What a
- * request is made of is never part of a message, except for method, host, port
- * and path.
+ * it, and an error that interrupts a call ends the handles as well.
  *
  * libcurl looks up addresses in a thread.  It runs no code of PostgreSQL:
  * signals are blocked where it may be started.  A look-up that takes too long
@@ -37,7 +35,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
@@ -47,6 +44,7 @@
 #include "address.h"
 #include "guc.h"
 #include "http_client.h"
+#include "http_failure.h"
 
 #define KEPT_CONNECTIONS 2
 
@@ -80,23 +78,15 @@ typedef struct Exchange
 {
 	const WbHttpRequest *request;
 	int64 deadline; /* as now_ms() */
-	char *host;
-	char *call; /* method and URL without query, for messages */
+	WbHttpOutcome outcome;
 
 	/* of the current attempt */
 	Buffer fields;
 	Buffer body;
 	int field_lines;
 	bool in_body;
-	bool too_large;
-	bool out_of_memory;
 	bool done;
-	bool opened; /* a socket, to an address that is allowed */
-	char refused[INET6_ADDRSTRLEN];
 	long status;
-	CURLcode code;
-	CURLMcode multi_code; /* if not CURLM_OK, the reason of the failure */
-	char message[CURL_ERROR_SIZE];
 } Exchange;
 
 /* What is kept between calls, and what libcurl needs during one. */
@@ -121,8 +111,6 @@ static Session session = {.epoll_fd = -1};
 static void open_session(void);
 static void close_session(void);
 static void end_attempt(void);
-static void check_request(const WbHttpRequest *request);
-static bool is_token(const char *text);
 static void read_url(Exchange *exchange);
 static char *url_part(CURLUPart part);
 static void list_fields(const WbHttpRequest *request);
@@ -135,10 +123,6 @@ static void drive(Exchange *exchange, curl_socket_t fd, int flags);
 static void read_result(Exchange *exchange);
 static void finish(Exchange *exchange, CURLcode code);
 static bool wait_until(int64 until, bool or_socket);
-static bool may_try_again(const Exchange *exchange);
-static void raise_failure(Exchange *exchange);
-static bool was_refused(const Exchange *exchange);
-static char *failure_text(const Exchange *exchange);
 static curl_socket_t open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *address);
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *client, void *socket_client);
 static int set_timer(CURLM *multi, long timeout_ms, void *client);
@@ -153,8 +137,9 @@ wb_http_send(const WbHttpRequest *request, WbHttpResponse *response)
 {
 	Exchange *exchange = palloc0(sizeof(Exchange));
 
-	check_request(request);
+	wb_http_check_request(request);
 	exchange->request = request;
+	exchange->outcome.idempotent = request->idempotent;
 	exchange->deadline = now_ms() + wb_http_timeout_ms;
 	exchange->fields.context = CurrentMemoryContext;
 	exchange->body.context = CurrentMemoryContext;
@@ -173,7 +158,7 @@ wb_http_send(const WbHttpRequest *request, WbHttpResponse *response)
 			attempt(exchange);
 			end_attempt();
 			next = now_ms() + pause_ms;
-			if (i == MAX_ATTEMPTS || next >= exchange->deadline || !may_try_again(exchange))
+			if (i == MAX_ATTEMPTS || next >= exchange->deadline || !request->idempotent || !wb_http_may_pass(&exchange->outcome))
 				break;
 			while (now_ms() < next)
 				(void) wait_until(next, false);
@@ -191,14 +176,14 @@ wb_http_send(const WbHttpRequest *request, WbHttpResponse *response)
 	session.fields = NULL;
 	curl_url_cleanup(session.url);
 	session.url = NULL;
-	if (exchange->code != CURLE_OK)
-		raise_failure(exchange);
+	if (exchange->outcome.code != CURLE_OK)
+		wb_http_raise(&exchange->outcome);
 
 	response->status = (int) exchange->status;
 	response->fields = wb_slice(exchange->fields.data, exchange->fields.len);
 	response->body = wb_slice(exchange->body.data, exchange->body.len);
-	response->host = exchange->host;
-	response->call = exchange->call;
+	response->host = exchange->outcome.host;
+	response->call = exchange->outcome.call;
 }
 
 /* ---------------------------------------------------------------------------
@@ -320,72 +305,6 @@ end_attempt(void)
  * ------------------------------------------------------------------------- */
 
 /*
- * Refuses what is not one request, but could become two on its way, or another
- * one than libcurl was told.  What is refused may be secret and is not shown.
- */
-static void
-check_request(const WbHttpRequest *request)
-{
-	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
-	static const char *const own_fields[] = {
-		"Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "TE", "Trailer",
-		"Transfer-Encoding", "Upgrade"};
-	bool known = false;
-
-	for (int i = 0; i < (int) lengthof(methods); i++)
-		known = known || strcmp(request->method, methods[i]) == 0;
-	if (!known)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid method of an HTTP request"),
-				 errhint("It must be GET, HEAD, POST, PUT, PATCH or DELETE.")));
-
-	for (const char *c = request->url; *c; c++)
-		if (*c <= ' ' || *c > '~')
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid URL of an HTTP request"),
-					 errdetail("Byte %d is a space, a control character or not ASCII.", (int) (c - request->url) + 1),
-					 errhint("Such characters have to be written as %%XX.")));
-
-	for (int i = 0; i < request->field_count; i++)
-	{
-		const WbHttpField *field = &request->fields[i];
-
-		if (!is_token(field->name))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid name of a header of an HTTP request"),
-					 errdetail("Header %d: a name consists of letters, digits and hyphens.", i + 1)));
-		for (int j = 0; j < (int) lengthof(own_fields); j++)
-			if (pg_strcasecmp(field->name, own_fields[j]) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("header \"%s\" of an HTTP request cannot be given", field->name),
-						 errdetail("It follows from URL and body.")));
-		for (const char *c = field->value; *c; c++)
-			if (((unsigned char) *c < ' ' && *c != '\t') || *c == 0x7f)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("invalid value of header \"%s\" of an HTTP request", field->name),
-						 errdetail("Byte %d is a control character.", (int) (c - field->value) + 1)));
-	}
-}
-
-/* RFC 9110, section 5.6.2. */
-static bool
-is_token(const char *text)
-{
-	if (*text == '\0')
-		return false;
-	for (; *text; text++)
-		if (!((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-			  (*text >= '0' && *text <= '9') || strchr("!#$%&'*+-.^_`|~", *text) != NULL))
-			return false;
-	return true;
-}
-
-/*
  * The URL is taken apart by libcurl, and in this form given to it, so that
  * there are no two opinions about what the host is.
  */
@@ -404,8 +323,8 @@ read_url(Exchange *exchange)
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	scheme = code == CURLUE_OK ? url_part(CURLUPART_SCHEME) : NULL;
-	exchange->host = code == CURLUE_OK ? url_part(CURLUPART_HOST) : NULL;
-	if (scheme == NULL || exchange->host == NULL || exchange->host[0] == '\0')
+	exchange->outcome.host = code == CURLUE_OK ? url_part(CURLUPART_HOST) : NULL;
+	if (scheme == NULL || exchange->outcome.host == NULL || exchange->outcome.host[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid URL of an HTTP request"),
@@ -419,13 +338,13 @@ read_url(Exchange *exchange)
 				 errhint("Credentials belong in a header.")));
 
 	port = url_part(CURLUPART_PORT);
-	exchange->call = psprintf("%s %s://%s%s%s%s", exchange->request->method, scheme, exchange->host,
-							  port ? ":" : "", port ? port : "", url_part(CURLUPART_PATH));
+	exchange->outcome.call = psprintf("%s %s://%s%s%s%s", exchange->request->method, scheme, exchange->outcome.host,
+									  port ? ":" : "", port ? port : "", url_part(CURLUPART_PATH));
 	if (strcmp(scheme, "https") != 0 && (strcmp(scheme, "http") != 0 || !wb_http_allow_insecure))
 		ereport(ERROR,
 				(errcode(WB_ERRCODE_HTTP_ADDRESS),
-				 errmsg("connecting to \"%s\" is not allowed", exchange->host),
-				 errdetail("%s: The URL does not start with \"https://\".", exchange->call),
+				 errmsg("connecting to \"%s\" is not allowed", exchange->outcome.host),
+				 errdetail("%s: The URL does not start with \"https://\".", exchange->outcome.call),
 				 strcmp(scheme, "http") != 0
 					 ? 0
 					 : errhint("For a trial in a private network, a superuser can turn on webhook_bridge.http_allow_insecure.")));
@@ -483,7 +402,7 @@ add_field(const char *line)
  * An attempt
  * ------------------------------------------------------------------------- */
 
-/* Leaves the result in exchange->code and what belongs to it. */
+/* Leaves the result in exchange->outcome.code and what belongs to it. */
 static void
 attempt(Exchange *exchange)
 {
@@ -491,29 +410,29 @@ attempt(Exchange *exchange)
 	exchange->body.len = 0;
 	exchange->field_lines = 0;
 	exchange->in_body = false;
-	exchange->too_large = false;
-	exchange->opened = false;
-	exchange->refused[0] = '\0';
-	exchange->message[0] = '\0';
+	exchange->outcome.too_large = false;
+	exchange->outcome.opened = false;
+	exchange->outcome.refused[0] = '\0';
+	exchange->outcome.message[0] = '\0';
 	exchange->status = 0;
 
-	exchange->code = set_options(exchange);
-	if (exchange->code != CURLE_OK)
+	exchange->outcome.code = set_options(exchange);
+	if (exchange->outcome.code != CURLE_OK)
 	{
 		curl_easy_reset(session.easy);
 		return;
 	}
-	exchange->multi_code = curl_multi_add_handle(session.multi, session.easy);
-	if (exchange->multi_code != CURLM_OK)
+	exchange->outcome.multi_code = curl_multi_add_handle(session.multi, session.easy);
+	if (exchange->outcome.multi_code != CURLM_OK)
 	{
 		curl_easy_reset(session.easy);
-		exchange->code = CURLE_FAILED_INIT;
+		exchange->outcome.code = CURLE_FAILED_INIT;
 		return;
 	}
 	session.added = true;
 	transfer(exchange);
-	if (exchange->code == CURLE_OK)
-		exchange->code = curl_easy_getinfo(session.easy, CURLINFO_RESPONSE_CODE, &exchange->status);
+	if (exchange->outcome.code == CURLE_OK)
+		exchange->outcome.code = curl_easy_getinfo(session.easy, CURLINFO_RESPONSE_CODE, &exchange->status);
 }
 
 #define SET(option, value)                                \
@@ -531,7 +450,7 @@ set_options(Exchange *exchange)
 	CURLcode code = CURLE_OK;
 	int64 remaining = Max(exchange->deadline - now_ms(), 1);
 
-	SET(CURLOPT_ERRORBUFFER, exchange->message);
+	SET(CURLOPT_ERRORBUFFER, exchange->outcome.message);
 	SET(CURLOPT_CURLU, session.url);
 	SET(CURLOPT_HTTPHEADER, session.fields);
 	SET(CURLOPT_USERAGENT, "webhook_bridge");
@@ -652,7 +571,7 @@ drive(Exchange *exchange, curl_socket_t fd, int flags)
 	int running;
 
 	block_signals(&saved);
-	exchange->multi_code = curl_multi_socket_action(session.multi, fd, flags, &running);
+	exchange->outcome.multi_code = curl_multi_socket_action(session.multi, fd, flags, &running);
 	sigprocmask(SIG_SETMASK, &saved, NULL);
 	read_result(exchange);
 }
@@ -666,7 +585,7 @@ read_result(Exchange *exchange)
 	while ((message = curl_multi_info_read(session.multi, &left)) != NULL)
 		if (message->msg == CURLMSG_DONE && message->easy_handle == session.easy)
 			finish(exchange, message->data.result);
-	if (!exchange->done && exchange->multi_code != CURLM_OK)
+	if (!exchange->done && exchange->outcome.multi_code != CURLM_OK)
 		finish(exchange, CURLE_FAILED_INIT);
 }
 
@@ -674,7 +593,7 @@ static void
 finish(Exchange *exchange, CURLcode code)
 {
 	exchange->done = true;
-	exchange->code = code;
+	exchange->outcome.code = code;
 }
 
 /*
@@ -694,166 +613,6 @@ wait_until(int64 until, bool or_socket)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	return (events & WL_SOCKET_READABLE) != 0;
-}
-
-/* Whether the connection failed and it may be only this once. */
-static bool
-may_try_again(const Exchange *exchange)
-{
-	if (!exchange->request->idempotent || was_refused(exchange))
-		return false;
-	switch (exchange->code)
-	{
-		case CURLE_COULDNT_RESOLVE_HOST:
-		case CURLE_COULDNT_CONNECT:
-		case CURLE_SSL_CONNECT_ERROR:
-		case CURLE_SEND_ERROR:
-		case CURLE_RECV_ERROR:
-		case CURLE_GOT_NOTHING:
-		case CURLE_PARTIAL_FILE:
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* ---------------------------------------------------------------------------
- * Failures
- * ------------------------------------------------------------------------- */
-
-static void
-raise_failure(Exchange *exchange)
-{
-	const char *ambiguous = exchange->request->idempotent
-								? "Try again later."
-								: "The provider may have carried out the request: look before it is sent again.";
-	char *text = failure_text(exchange);
-
-	if (was_refused(exchange))
-		ereport(ERROR,
-				(errcode(WB_ERRCODE_HTTP_ADDRESS),
-				 errmsg("connecting to \"%s\" is not allowed", exchange->host),
-				 errdetail("%s: The address %s is not one of the public internet.", exchange->call, exchange->refused),
-				 errhint("For a trial in a private network, a superuser can turn on webhook_bridge.http_allow_insecure.")));
-	if (exchange->out_of_memory || exchange->code == CURLE_OUT_OF_MEMORY)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory"),
-				 errdetail("%s: %s", exchange->call, text)));
-	if (exchange->too_large)
-		ereport(ERROR,
-				(errcode(WB_ERRCODE_HTTP_ANSWER),
-				 errmsg("the answer of \"%s\" is too large", exchange->host),
-				 errdetail("%s: It has more than %d kB, or too many headers.", exchange->call, wb_http_max_response_kb),
-				 errhint("A superuser can raise webhook_bridge.http_max_response.")));
-
-	switch (exchange->code)
-	{
-		case CURLE_OPERATION_TIMEDOUT:
-			ereport(ERROR,
-					(errcode(WB_ERRCODE_HTTP_TIMEOUT),
-					 errmsg("\"%s\" did not answer in time", exchange->host),
-					 errdetail("%s: %s", exchange->call, text),
-					 errhint("%s The limits are webhook_bridge.http_timeout and webhook_bridge.http_connect_timeout.", ambiguous)));
-			break;
-		case CURLE_COULDNT_RESOLVE_HOST:
-		case CURLE_COULDNT_CONNECT:
-			ereport(ERROR,
-					(errcode(WB_ERRCODE_HTTP_CONNECT),
-					 errmsg("could not connect to \"%s\"", exchange->host),
-					 errdetail("%s: %s", exchange->call, text),
-					 errhint("Check the host's name, and that the database server may reach it.")));
-			break;
-		case CURLE_SSL_CONNECT_ERROR:
-		case CURLE_PEER_FAILED_VERIFICATION:
-		case CURLE_SSL_ISSUER_ERROR:
-		case CURLE_SSL_INVALIDCERTSTATUS:
-			ereport(ERROR,
-					(errcode(WB_ERRCODE_HTTP_CONNECT),
-					 errmsg("could not connect securely to \"%s\"", exchange->host),
-					 errdetail("%s: %s", exchange->call, text),
-					 errhint("If its certificate comes from an authority of your own, name that in webhook_bridge.http_ca_file.")));
-			break;
-		case CURLE_SEND_ERROR:
-		case CURLE_RECV_ERROR:
-		case CURLE_GOT_NOTHING:
-		case CURLE_PARTIAL_FILE:
-			ereport(ERROR,
-					(errcode(WB_ERRCODE_HTTP_CONNECT),
-					 errmsg("the connection to \"%s\" was lost before its answer was complete", exchange->host),
-					 errdetail("%s: %s", exchange->call, text),
-					 errhint("%s", ambiguous)));
-			break;
-		case CURLE_FILESIZE_EXCEEDED:
-			ereport(ERROR,
-					(errcode(WB_ERRCODE_HTTP_ANSWER),
-					 errmsg("the answer of \"%s\" is too large", exchange->host),
-					 errdetail("%s: %s", exchange->call, text),
-					 errhint("A superuser can raise webhook_bridge.http_max_response.")));
-			break;
-		case CURLE_WEIRD_SERVER_REPLY:
-		case CURLE_UNSUPPORTED_PROTOCOL: /* what it says to an answer that is not HTTP */
-		case CURLE_BAD_CONTENT_ENCODING:
-		case CURLE_WRITE_ERROR:
-		case CURLE_HTTP2:
-			ereport(ERROR,
-					(errcode(WB_ERRCODE_HTTP_ANSWER),
-					 errmsg("the answer of \"%s\" is not HTTP", exchange->host),
-					 errdetail("%s: %s", exchange->call, text),
-					 errhint("%s", ambiguous)));
-			break;
-		case CURLE_URL_MALFORMAT:
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("invalid URL of an HTTP request"),
-					 errdetail("%s: %s", exchange->call, text)));
-			break;
-		case CURLE_SSL_CACERT_BADFILE:
-			ereport(ERROR,
-					(errcode(ERRCODE_CONFIG_FILE_ERROR),
-					 errmsg("could not read the certificate authorities"),
-					 errdetail("%s: %s", exchange->call, text),
-					 errhint("Check webhook_bridge.http_ca_file: a PEM file that the server can read.")));
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-					 errmsg("could not call \"%s\"", exchange->host),
-					 errdetail("%s: %s", exchange->call, text)));
-	}
-}
-
-/* Whether there was no address that the call may go to. */
-static bool
-was_refused(const Exchange *exchange)
-{
-	return exchange->code != CURLE_OK && exchange->refused[0] != '\0' && !exchange->opened;
-}
-
-/*
- * What libcurl says, as a sentence.  It can contain what the other side has
- * sent, such as the name in its certificate.
- */
-static char *
-failure_text(const Exchange *exchange)
-{
-	const char *message = exchange->message;
-	char *text;
-	size_t len;
-
-	if (message[0] == '\0')
-		message = exchange->multi_code != CURLM_OK ? curl_multi_strerror(exchange->multi_code)
-												   : curl_easy_strerror(exchange->code);
-	text = palloc(strlen(message) + 2);
-	strcpy(text, message);
-	len = strlen(text);
-	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '.'))
-		len--;
-	for (size_t i = 0; i < len; i++)
-		if (text[i] < ' ' || text[i] > '~')
-			text[i] = '?';
-	strcpy(text + len, ".");
-	return text;
 }
 
 /* ---------------------------------------------------------------------------
@@ -881,11 +640,11 @@ open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *address)
 		return CURL_SOCKET_BAD;
 	if (!is_public && !session.insecure)
 	{
-		if (inet_ntop(address->family, bytes, exchange->refused, sizeof(exchange->refused)) == NULL)
-			strcpy(exchange->refused, "?");
+		if (inet_ntop(address->family, bytes, exchange->outcome.refused, sizeof(exchange->outcome.refused)) == NULL)
+			strcpy(exchange->outcome.refused, "?");
 		return CURL_SOCKET_BAD;
 	}
-	exchange->opened = true;
+	exchange->outcome.opened = true;
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
@@ -927,14 +686,14 @@ take_field(char *data, size_t size, size_t count, void *client)
 	if (++exchange->field_lines > MAX_FIELD_LINES ||
 		exchange->fields.len + len > Min(MAX_FIELD_BYTES, (size_t) wb_http_max_response_kb * 1024))
 	{
-		exchange->too_large = true;
+		exchange->outcome.too_large = true;
 		return 0;
 	}
 	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
 		exchange->fields.len = 0;
 	else if (!append(&exchange->fields, data, len))
 	{
-		exchange->out_of_memory = true;
+		exchange->outcome.out_of_memory = true;
 		return 0;
 	}
 	return len;
@@ -949,12 +708,12 @@ take_body(char *data, size_t size, size_t count, void *client)
 	exchange->in_body = true;
 	if (exchange->body.len + len > (size_t) wb_http_max_response_kb * 1024)
 	{
-		exchange->too_large = true;
+		exchange->outcome.too_large = true;
 		return 0;
 	}
 	if (!append(&exchange->body, data, len))
 	{
-		exchange->out_of_memory = true;
+		exchange->outcome.out_of_memory = true;
 		return 0;
 	}
 	return len;

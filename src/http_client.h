@@ -10,31 +10,8 @@
 
 #include "postgres.h"
 
+#include "http_request.h"
 #include "slice.h"
-
-/* Raised by wb_http_send(); the README explains them. */
-#define WB_ERRCODE_HTTP_CONNECT MAKE_SQLSTATE('W', 'B', '0', '0', '1')
-#define WB_ERRCODE_HTTP_TIMEOUT MAKE_SQLSTATE('W', 'B', '0', '0', '2')
-#define WB_ERRCODE_HTTP_ADDRESS MAKE_SQLSTATE('W', 'B', '0', '0', '3')
-#define WB_ERRCODE_HTTP_ANSWER MAKE_SQLSTATE('W', 'B', '0', '0', '4')
-
-typedef struct WbHttpField
-{
-	const char *name;
-	const char *value;
-} WbHttpField;
-
-/* Everything in it is checked before a byte is sent. */
-typedef struct WbHttpRequest
-{
-	const char *method; /* one of GET, HEAD, POST, PUT, PATCH, DELETE */
-	const char *url;
-	const WbHttpField *fields; /* headers */
-	int field_count;
-	const char *body; /* NULL: none */
-	size_t body_len;
-	bool idempotent; /* may be sent more than once */
-} WbHttpRequest;
 
 typedef struct WbHttpResponse
 {

@@ -7,13 +7,15 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../perl";
+use Emulator;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookBridge;
 
-my $readme = slurp_file("$FindBin::Bin/../../README.md");
-my $bridge = WebhookBridge->start('readme', extension => 0);
-my $node   = $bridge->node;
+my $readme   = slurp_file("$FindBin::Bin/../../README.md");
+my $emulator = Emulator->start;
+my $bridge   = WebhookBridge->start('readme', extension => 0, conf => 'webhook_bridge.http_allow_insecure = on');
+my $node     = $bridge->node;
 
 # Statements of the block of SQL that contains a text.
 sub block_with
@@ -39,9 +41,9 @@ like($out,
 # --- The other statements ----------------------------------------------------
 
 my %result;
-for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', 'header:X-Acme-Signature', "verify('acme'",
-    'title, remarks', 'CREATE ROLE', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
-    'LISTEN webhook_bridge;                ', 'my_shopify_request')
+for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', "'acme', 'Acme'", "verify('acme'",
+    'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
+    'LISTEN webhook_bridge;                ')
 {
     my ($status, $stdout, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
     is($status, 0, "the statements with \"$text\" run") or diag $stderr;
@@ -49,18 +51,36 @@ for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_erro
 }
 is($result{"verify('acme'"}, 't', 'the signature made with openssl is right');
 like($result{explain_signature}, qr/without the white space around it/, 'the fault is found');
-is($result{my_shopify_request}, 'POST|https://shop.myshopify.com/admin/api/2025-01/webhooks.json|'
-      . '{"webhook": {"topic": "orders/create", "format": "json", "address": "https://db.example.com/hooks/shop"}}',
-    'the own management API makes a request');
-is($bridge->sql(<<~'SQL'), qq(1|orders/create|https://x/y|\n|||{"page_info": "abc"}), 'and reads an answer');
-    SELECT remote_id, topic, delivery_url, next_page FROM public.my_shopify_response('list', 200,
-        '{"link": "<https://s/webhooks.json?page_info=zzz&limit=1>; rel=\"previous\", <https://s/webhooks.json?limit=1&page_info=abc>; rel=\"next\""}',
-        '{"webhooks": [{"id": 1, "topic": "orders/create", "address": "https://x/y"}]}')
-    SQL
-is($bridge->sql(<<~'SQL'), 'already_exists|address: for this topic has already been taken', 'and an error');
-    SELECT error, message FROM public.my_shopify_response('create', 422, '{}',
-        '{"errors": {"address": ["for this topic has already been taken"]}}')
-    SQL
+
+# --- Registering webhooks, at the emulator -----------------------------------
+
+my $token = $emulator->overview->{providers}{ecomanager}{settings}{token};
+for my $text ("register_webhook('main-shop'", 'count_webhooks(', 'sync_webhooks(', 'registration_request(')
+{
+    my $block = block_with($text);
+    $block =~ s{https://myshop\.ecomanager\.dz}{$emulator->url('ecomanager')}e;
+    $block =~ s{the API token}{$token};
+    # people at Ecwid take HTTPS only
+    if ($text =~ /registration/)
+    {
+        $bridge->sql(q{ALTER SYSTEM SET webhook_bridge.public_url = 'https://hooks.example.com'});
+        $bridge->sql('SELECT pg_reload_conf()');
+        $node->poll_query_until('postgres', q{SELECT webhook_bridge.base_url() LIKE 'https:%'});
+    }
+    my ($status, $stdout, $stderr) = $node->psql('postgres', $block, on_error_stop => 1);
+    is($status, 0, "the statements with \"$text\" run") or diag $stderr;
+    $result{$text} = $stdout;
+}
+like($result{"register_webhook('main-shop'"}, qr/^1\|\d+\|active$/m, 'the webhook is registered and was activated');
+like($result{'count_webhooks('}, qr{^1\|\d+\|OrderCreated\|http://127\.0\.0\.1:\d+/hooks/shop-orders\|active\n1\nNew orders\|\{.*"X-Shop".*\ninactive\nactive$}s,
+    'it is listed, counted, changed, stopped and resumed');
+like($result{'sync_webhooks('}, qr/^1\|shop-orders\|OrderCreated\|\d+\|\|/, 'the two sides agree');
+is(scalar $emulator->webhooks('ecomanager'), 0, 'it is deleted');
+like($result{'registration_request('}, qr{https://hooks\.example\.com/hooks/ecwid\nmanual\nTo: },
+    'what is to be registered at Ecwid is recorded');
+like($result{'registration_request('}, qr{\nWebhook URL: https://hooks\.example\.com/hooks/ecwid\n.*order\.created}s,
+    'the text for Ecwid says it');
+
 my $block_count = () = $readme =~ /^```sql$/mg;
 is(scalar(keys %result) + 2, $block_count, 'no block of SQL is left out');
 my $old = block_with('DETACH PARTITION') =~ s/20261122/20200101/gr;
@@ -108,5 +128,6 @@ my %public = map { split /\|/, $_, 2 } split /\n/, $bridge->sql(<<~'SQL');
 $public{$_} //= '' for keys %public;
 is_deeply(\%functions, \%public, 'the table of functions is true');
 
+$emulator->stop;
 $node->stop;
 done_testing();

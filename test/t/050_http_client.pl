@@ -30,7 +30,7 @@ use constant REACTION_MS => 200;
 my $directory = tempdir(CLEANUP => 1);
 my $sources   = "$FindBin::Bin/../http";
 
-sub run_command
+sub run_program
 {
     my (@command) = @_;
     my ($out, $err);
@@ -45,12 +45,12 @@ sub make_certificate
     my @key = (qw(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout), "$directory/$name.key");
     if (!$authority)
     {
-        run_command(qw(openssl req -x509 -days 30), @key, '-out', "$directory/$name.crt", '-subj', "/CN=$host");
+        run_program(qw(openssl req -x509 -days 30), @key, '-out', "$directory/$name.crt", '-subj', "/CN=$host");
         return;
     }
     append_to_file("$directory/$name.ext", "subjectAltName = $host\n");
-    run_command(qw(openssl req), @key, '-out', "$directory/$name.csr", '-subj', "/CN=$name");
-    run_command(qw(openssl x509 -req -CAcreateserial -CA), "$directory/$authority.crt", '-CAkey', "$directory/$authority.key",
+    run_program(qw(openssl req), @key, '-out', "$directory/$name.csr", '-subj', "/CN=$name");
+    run_program(qw(openssl x509 -req -CAcreateserial -CA), "$directory/$authority.crt", '-CAkey', "$directory/$authority.key",
         '-days', $days // 30, '-extfile', "$directory/$name.ext", '-in', "$directory/$name.csr", '-out', "$directory/$name.crt");
     return;
 }
@@ -97,7 +97,7 @@ my %hosts = (
 set_hosts(%hosts);
 
 my $library = "$directory/network.so";
-run_command(qw(cc -shared -fPIC -D_GNU_SOURCE -o), $library, "$sources/network.c", '-ldl');
+run_program(qw(cc -shared -fPIC -D_GNU_SOURCE -o), $library, "$sources/network.c", '-ldl');
 
 # ---------------------------------------------------------------------------
 # The server and how the client is called
