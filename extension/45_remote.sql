@@ -5,6 +5,9 @@
 -- A remote call cannot be rolled back: whatever happens here after it, the next
 -- call of the same function finds what it left there and goes on from that.
 
+-- What runs with the owner's rights does so with debug_print_plan off: anybody
+-- can turn that on, and plans have the values of arguments, credentials too.
+
 CREATE TABLE webhook_bridge.webhooks (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account text NOT NULL
@@ -292,6 +295,7 @@ CREATE FUNCTION webhook_bridge.list_webhooks(account text, filters jsonb DEFAULT
 RETURNS SETOF webhook_bridge.webhook_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
@@ -308,6 +312,7 @@ CREATE FUNCTION webhook_bridge.get_webhook(account text, remote_id text)
 RETURNS webhook_bridge.webhook_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
@@ -323,6 +328,7 @@ CREATE FUNCTION webhook_bridge.count_webhooks(account text, filters jsonb DEFAUL
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
@@ -344,6 +350,7 @@ CREATE FUNCTION webhook_bridge.list_topics(account text)
 RETURNS TABLE (topic text, label text, raw jsonb)
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
@@ -364,6 +371,7 @@ CREATE FUNCTION webhook_bridge.list_failed_deliveries(account text, filters json
 RETURNS TABLE (id bigint, remote_id text, failed_at timestamptz, raw jsonb)
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -561,6 +569,7 @@ CREATE FUNCTION webhook_bridge.register_webhook(
 RETURNS webhook_bridge.webhook_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -660,6 +669,7 @@ CREATE FUNCTION webhook_bridge.adopt_webhook(account text, remote_id text, endpo
 RETURNS webhook_bridge.webhook_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -716,6 +726,7 @@ CREATE FUNCTION webhook_bridge.update_webhook(
 RETURNS webhook_bridge.webhook_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -755,6 +766,7 @@ CREATE FUNCTION webhook_bridge.set_webhook_active(id bigint, active boolean)
 RETURNS webhook_bridge.webhook_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -813,6 +825,7 @@ CREATE FUNCTION webhook_bridge.delete_webhook(id bigint)
 RETURNS void
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 DECLARE
     mine webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
@@ -832,6 +845,7 @@ CREATE FUNCTION webhook_bridge.sync_webhooks(account text, repair boolean DEFAUL
 RETURNS TABLE (id bigint, endpoint text, topic text, remote_id text, difference text, wanted text, actual text, repaired boolean)
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -930,6 +944,7 @@ CREATE FUNCTION webhook_bridge.registration_request(endpoint text, options jsonb
 RETURNS text
 LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET debug_print_plan = off
 AS $$
 DECLARE
     kind webhook_bridge.providers;

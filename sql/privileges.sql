@@ -37,3 +37,84 @@ REVOKE ALL ON SCHEMA webhook_bridge FROM regress_wb_reader;
 REVOKE ALL ON webhook_bridge.events FROM regress_wb_reader;
 REVOKE ALL ON FUNCTION webhook_bridge.event_body(webhook_bridge.events) FROM regress_wb_reader;
 DROP ROLE regress_wb_nobody, regress_wb_reader, regress_wb_monitor;
+
+-- accounts and webhooks: who has been granted nothing
+CREATE ROLE regress_wb_nobody;
+CREATE ROLE regress_wb_admin;
+SELECT webhook_bridge.create_account('shop', 'ecomanager', 'http://127.0.0.1:1', '{"token": "regress-token"}');
+SELECT webhook_bridge.create_account('app', 'ecwid', 'https://app.ecwid.com', '{"client_secret": "regress-secret"}');
+SELECT name FROM webhook_bridge.create_endpoint('orders', 'ecomanager', account => 'shop');
+
+-- what there is to be used: nothing
+SELECT p.oid::regprocedure FROM pg_proc p
+WHERE p.pronamespace = 'webhook_bridge'::regnamespace AND has_function_privilege('regress_wb_nobody', p.oid, 'EXECUTE');
+SELECT c.oid::regclass FROM pg_class c
+WHERE c.relnamespace = 'webhook_bridge'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
+  AND (has_table_privilege('regress_wb_nobody', c.oid, 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER')
+       OR has_any_column_privilege('regress_wb_nobody', c.oid, 'SELECT,INSERT,UPDATE,REFERENCES'));
+SELECT c.oid::regclass FROM pg_class c
+WHERE c.relnamespace = 'webhook_bridge'::regnamespace
+  AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege('regress_wb_nobody', c.oid, 'USAGE,SELECT,UPDATE') END;
+
+-- also when it may look into the schema
+GRANT USAGE ON SCHEMA webhook_bridge TO regress_wb_nobody;
+SET ROLE regress_wb_nobody;
+SELECT credentials FROM webhook_bridge.accounts;
+SELECT a FROM webhook_bridge.accounts a WHERE a.credentials ->> 'token' = 'regress-token';
+SELECT secret FROM webhook_bridge.secrets;
+SELECT * FROM webhook_bridge.webhooks;
+SELECT webhook_bridge.account_row('shop');
+SELECT webhook_bridge.webhook_secret(NULL, 'orders');
+SELECT webhook_bridge.remote_request(NULL, 'list', '{}');
+SELECT webhook_bridge.http_call(ROW('GET', 'https://example.com', '{}', NULL), true);
+SELECT webhook_bridge.ecomanager_request('list', ROW('a', 'ecomanager', 'https://x', '{}'), '{}');
+SELECT webhook_bridge.create_account('mine', 'ecomanager', 'https://x', '{"token": "t"}');
+SELECT webhook_bridge.drop_account('shop');
+SELECT webhook_bridge.register_webhook('shop', 'OrderCreated', 'orders');
+SELECT webhook_bridge.list_webhooks('shop');
+SELECT webhook_bridge.get_webhook('shop', '1');
+SELECT webhook_bridge.count_webhooks('shop');
+SELECT webhook_bridge.list_topics('shop');
+SELECT webhook_bridge.list_failed_deliveries('shop');
+SELECT webhook_bridge.adopt_webhook('shop', '1', 'orders');
+SELECT webhook_bridge.update_webhook(1, 'OrderDeleted');
+SELECT webhook_bridge.set_webhook_active(1, false);
+SELECT webhook_bridge.delete_webhook(1);
+SELECT webhook_bridge.sync_webhooks('shop');
+SELECT webhook_bridge.registration_request('orders');
+-- what the operators of the planner might tell of a table that cannot be read
+CREATE FUNCTION pg_temp.tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE NOTICE '%', $1; RETURN true; END $$;
+EXPLAIN SELECT FROM webhook_bridge.accounts WHERE pg_temp.tell(credentials::text);
+SELECT FROM pg_stats WHERE schemaname = 'webhook_bridge';
+RESET ROLE;
+DROP FUNCTION pg_temp.tell(text);
+
+-- who registers and lists; calls that fail say nothing of credentials
+GRANT USAGE ON SCHEMA webhook_bridge TO regress_wb_admin;
+GRANT EXECUTE ON FUNCTION
+    webhook_bridge.register_webhook(text, text, text, text, boolean, jsonb),
+    webhook_bridge.list_webhooks(text, jsonb),
+    webhook_bridge.list_topics(text) TO regress_wb_admin;
+SELECT p.oid::regprocedure FROM pg_proc p
+WHERE p.pronamespace = 'webhook_bridge'::regnamespace AND has_function_privilege('regress_wb_admin', p.oid, 'EXECUTE')
+ORDER BY p.proname;
+SET ROLE regress_wb_admin;
+SELECT topic FROM webhook_bridge.list_topics('shop') LIMIT 1;
+SELECT webhook_bridge.list_webhooks('shop');
+SELECT webhook_bridge.register_webhook('shop', 'OrderCreated', 'orders');
+SELECT webhook_bridge.list_webhooks('shop', '{"no such": 1}');
+SELECT webhook_bridge.list_webhooks('app');
+SET webhook_bridge.http_allow_insecure = on;
+SELECT credentials FROM webhook_bridge.accounts;
+SELECT webhook_bridge.delete_webhook(1);
+SELECT webhook_bridge.create_endpoint('mine', 'github', 'k');
+-- names that shadow those that the functions use
+CREATE FUNCTION pg_temp.account_row(text) RETURNS record LANGUAGE sql AS $$ SELECT 1, 2 $$;
+CREATE TEMP TABLE accounts (name text);
+SET search_path = pg_temp, public;
+SELECT webhook_bridge.list_webhooks('shop', '{"no such": 1}');
+RESET search_path;
+RESET ROLE;
+DROP OWNED BY regress_wb_admin, regress_wb_nobody;
+DROP ROLE regress_wb_admin, regress_wb_nobody;
+SELECT webhook_bridge.drop_endpoint('orders'), webhook_bridge.drop_account('shop'), webhook_bridge.drop_account('app');

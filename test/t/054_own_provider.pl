@@ -155,20 +155,26 @@ for my $statement ($list =~ s/count\(\*\)/t/r =~ s/\('teashop'\)/$&  AS t/r, "SE
     q(SELECT webhook_bridge.list_webhooks('teashop', '[]');), q(SELECT webhook_bridge.list_webhooks('teashop', '{"page": 1}');),
     q(SET webhook_bridge.http_timeout = 1; SELECT webhook_bridge.list_webhooks('teashop');),
     q(SET statement_timeout = 1; SELECT webhook_bridge.list_webhooks('teashop');),
-    q(SET client_min_messages = debug5; SELECT webhook_bridge.list_topics('teashop');))
+    q(SET plpgsql.print_strict_params = on; SELECT webhook_bridge.list_webhooks('wrong');),
+    map { "SET client_min_messages = debug5; SET debug_print_parse = on; SET debug_print_rewritten = on; SET debug_print_plan = on;
+           SET plan_cache_mode = force_custom_plan; SELECT webhook_bridge.$_;" }
+    "list_topics('teashop')", "list_webhooks('wrong')", "register_webhook('teashop', 'orders/updated', 'tea')")
 {
     my ($status, $stdout, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n$statement", @as);
     $shown .= $stdout . $stderr;
 }
 like($shown, qr/WB0\d\d/, 'it is shown errors');
-unlike($shown, qr/$token|$secret|shpat_wrong1/, 'and no secret');
+like($shown, qr/PLANNEDSTMT/, 'and plans');
+# in a plan as bytes in decimal, over several lines
+my $leak = join '|', map { $_, join '\s+', map { ord } split // } $token, $secret, 'shpat_wrong1';
+unlike($shown, qr/$leak/, 'and no secret');
 
 # --- The log -----------------------------------------------------------------
 
 $node->stop;
 my $log = slurp_file($node->logfile);
 like($log, qr/ERROR:  account "wrong" is not authorized at Shopify Admin/, 'errors are logged');
-unlike($log, qr/$token|$secret|shpat_wrong1/, 'and no secret');
+unlike($log, qr/$leak/, 'and no secret there either');
 
 close $stdin;
 $stub->finish;
