@@ -21,7 +21,7 @@ use WebhookBridge;
 my $calls = $ENV{TEST_HTTP_CALLS} || 2000;
 
 # Milliseconds within which a waiting session has to react.
-use constant REACTION_MS => 200;
+use constant REACTION_MS => 3000;
 
 # ---------------------------------------------------------------------------
 # The other side
