@@ -12,7 +12,7 @@ DECLARE
     name text;
     arguments text;
     result text;
-    found regprocedure;
+    resolved regprocedure;
 BEGIN
     IF (request_function IS NULL) <> (response_function IS NULL) THEN
         RAISE EXCEPTION 'a provider has request_function and response_function, or neither'
@@ -25,8 +25,8 @@ BEGIN
         ('registration_function', registration_function, 'text, text[], jsonb', 'text')
     LOOP
         CONTINUE WHEN name IS NULL;
-        found := to_regprocedure(name || '(' || arguments || ')');
-        IF found IS NULL OR pg_get_function_result(found) <> result THEN
+        resolved := to_regprocedure(name || '(' || arguments || ')');
+        IF resolved IS NULL OR pg_get_function_result(resolved) <> result THEN
             RAISE EXCEPTION 'there is no function %(%) that returns %', name, arguments, result
                 USING ERRCODE = 'undefined_function',
                       DETAIL = format('It is named as %s of a provider.', kind),

@@ -15,6 +15,8 @@ CREATE TABLE webhook_bridge.endpoints (
     allow_unverified boolean NOT NULL DEFAULT false,
     enabled boolean NOT NULL DEFAULT true,
     params jsonb NOT NULL DEFAULT '{}',
+    account text
+        CONSTRAINT endpoints_account_fkey REFERENCES webhook_bridge.accounts ON UPDATE CASCADE,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE webhook_bridge.endpoints IS
@@ -34,6 +36,8 @@ COMMENT ON COLUMN webhook_bridge.endpoints.allow_unverified IS
 COMMENT ON COLUMN webhook_bridge.endpoints.enabled IS 'Whether deliveries are taken; if not, they are answered 404';
 COMMENT ON COLUMN webhook_bridge.endpoints.params IS
 'Constants for the provider''s templates, as {param:name}: a JSON object of strings';
+COMMENT ON COLUMN webhook_bridge.endpoints.account IS
+'Whose deliveries it receives, if webhooks are managed from here';
 COMMENT ON COLUMN webhook_bridge.endpoints.created_at IS 'When the endpoint was created';
 
 CREATE FUNCTION webhook_bridge.check_endpoint()
@@ -86,6 +90,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'They are not a JSON object whose values are strings.',
                   HINT = 'For example {"topic": "NEW_MEMBER"}.';
+    END IF;
+    IF EXISTS (SELECT FROM webhook_bridge.accounts a WHERE a.name = NEW.account AND a.provider <> NEW.provider) THEN
+        RAISE EXCEPTION 'account "%" is not at provider "%"', NEW.account, NEW.provider
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is the account of endpoint "%s".', NEW.name),
+                  HINT = 'The endpoint of an account has the account''s provider.';
     END IF;
     IF NEW.allow_unverified IS NOT TRUE AND EXISTS (
            SELECT FROM webhook_bridge.providers p
@@ -186,7 +196,8 @@ CREATE TYPE webhook_bridge.endpoint_info AS (
     max_body_size integer,
     allow_unverified boolean,
     enabled boolean,
-    params jsonb
+    params jsonb,
+    account text
 );
 COMMENT ON TYPE webhook_bridge.endpoint_info IS
 'An endpoint with its delivery URL, which is what to register at the provider';
@@ -221,7 +232,8 @@ CREATE FUNCTION webhook_bridge.create_endpoint(
     dedup text DEFAULT 'id',
     max_body_size integer DEFAULT NULL,
     allow_unverified boolean DEFAULT false,
-    params jsonb DEFAULT '{}')
+    params jsonb DEFAULT '{}',
+    account text DEFAULT NULL)
 RETURNS webhook_bridge.endpoint_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -229,6 +241,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     kind webhook_bridge.providers;
+    owner webhook_bridge.accounts;
     created webhook_bridge.endpoints;
     result webhook_bridge.endpoint_info;
 BEGIN
@@ -243,7 +256,20 @@ BEGIN
                   HINT = 'SELECT name FROM webhook_bridge.providers shows those there are; "generic" serves senders of your own.';
     END IF;
 
-    IF secret IS NULL AND kind.generates_secret THEN
+    IF account IS NOT NULL THEN
+        SELECT a.* INTO owner FROM webhook_bridge.accounts a WHERE a.name = account;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'account "%" does not exist', account
+                USING ERRCODE = 'undefined_object',
+                      HINT = 'SELECT name FROM webhook_bridge.accounts shows those there are.';
+        END IF;
+        -- of another provider: refused below
+        secret := coalesce(secret, owner.credentials ->> kind.account_secret);
+    END IF;
+
+    -- where the secret is the webhook's, registering it tells the provider
+    IF secret IS NULL AND (kind.generates_secret OR account IS NOT NULL AND kind.account_secret IS NULL
+                           AND kind.algorithm LIKE 'hmac%') THEN
         secret := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
     END IF;
     IF secret IS NULL AND kind.algorithm <> 'none' AND allow_unverified IS NOT TRUE THEN
@@ -260,9 +286,9 @@ BEGIN
     END IF;
 
     INSERT INTO webhook_bridge.endpoints
-        (name, provider, path, channel, notify, dedup, max_body_size, allow_unverified, params)
+        (name, provider, path, channel, notify, dedup, max_body_size, allow_unverified, params, account)
     VALUES (name, provider, coalesce(path, '/hooks/' || name), channel, notify, dedup,
-            max_body_size, allow_unverified, params)
+            max_body_size, allow_unverified, params, account)
     RETURNING * INTO created;
     IF secret IS NOT NULL THEN
         INSERT INTO webhook_bridge.secrets (endpoint, label, secret)
@@ -271,13 +297,13 @@ BEGIN
 
     SELECT created.name, created.provider, webhook_bridge.delivery_url(created.name), created.path,
            created.channel, created.notify, created.dedup, created.max_body_size,
-           created.allow_unverified, created.enabled, created.params
+           created.allow_unverified, created.enabled, created.params, created.account
     INTO result;
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION webhook_bridge.create_endpoint(text, text, text, text, text, text, text, integer, boolean, jsonb) IS
-'Creates an endpoint and returns it with its delivery URL. The secret is required where the provider signs, except where one is made at random';
+COMMENT ON FUNCTION webhook_bridge.create_endpoint(text, text, text, text, text, text, text, integer, boolean, jsonb, text) IS
+'Creates an endpoint and returns it with its delivery URL. The secret is required where the provider signs, except where one is made at random or is the account''s';
 
 CREATE FUNCTION webhook_bridge.drop_endpoint(name text)
 RETURNS void
@@ -285,6 +311,12 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF EXISTS (SELECT FROM webhook_bridge.webhooks w WHERE w.endpoint = drop_endpoint.name) THEN
+        RAISE EXCEPTION 'endpoint "%" is in use', name
+            USING ERRCODE = 'object_in_use',
+                  DETAIL = 'Webhooks are registered for it.',
+                  HINT = 'Remove them first with webhook_bridge.delete_webhook().';
+    END IF;
     DELETE FROM webhook_bridge.endpoints e WHERE e.name = drop_endpoint.name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'endpoint "%" does not exist', name

@@ -172,7 +172,8 @@ SELECT pg_temp.request(b, 'update', '{"remote_id": "7", "delivery_url": "https:/
 SELECT pg_temp.request(b, 'set_active', '{"remote_id": "7", "active": false}') FROM unnest(ARRAY[:old, :new]) AS b;
 -- refused
 SELECT pg_temp.request(:new, 'update', '{"remote_id": "7", "topic": "order.update", "current": {"entity": "order", "action": "add"}}');
-SELECT pg_temp.request(:new, 'update', '{"remote_id": "7", "options": {"store_id": "2"}}');
+SELECT pg_temp.request(:new, 'update', '{"remote_id": "7", "options": {"store_id": "2"}, "current": {"store_id": "1"}}');
+SELECT pg_temp.request(:new, 'update', '{"remote_id": "7", "options": {"store_id": "1", "fields": "id"}, "current": {"store_id": "1"}}');
 SELECT pg_temp.request(:old, 'create', '{"topic": "order.add", "delivery_url": "https://x/y", "options": {"lang_id": "en"}}');
 SELECT pg_temp.request(:new, 'create', '{"topic": "order", "delivery_url": "https://x/y"}');
 SELECT pg_temp.request(:new, 'create', '{"topic": "order.add"}');

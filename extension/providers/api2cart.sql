@@ -68,8 +68,7 @@ BEGIN
 
         WHEN 'create', 'update', 'set_active' THEN
             options := webhook_bridge.check_options('options', webhook -> 'options',
-                           VARIADIC ARRAY['fields'] ||
-                                    CASE WHEN operation = 'create' THEN ARRAY['store_id'] ELSE '{}' END ||
+                           VARIADIC ARRAY['fields', 'store_id'] ||
                                     CASE WHEN old THEN '{}' ELSE ARRAY['response_fields', 'lang_id', 'filtering_conditions'] END);
             FOREACH name IN ARRAY '{fields,store_id,response_fields,lang_id}'::text[] LOOP
                 CONTINUE WHEN NOT options ? name;
@@ -82,6 +81,13 @@ BEGIN
                 END IF;
                 arguments := arguments || jsonb_build_object(name, options ->> name);
             END LOOP;
+            IF operation <> 'create' AND options ? 'store_id' THEN
+                IF options ->> 'store_id' <> coalesce(webhook -> 'current' ->> 'store_id', '') THEN
+                    PERFORM webhook_bridge.bad_option('store_id', 'API2Cart cannot change the store of a webhook.',
+                                                      'Delete it and register another one.');
+                END IF;
+                arguments := arguments - 'store_id';
+            END IF;
             IF options ? 'filtering_conditions' THEN
                 IF jsonb_typeof(options -> 'filtering_conditions') <> 'object'
                    OR NOT (options -> 'filtering_conditions' ?| '{and,or,not}'
@@ -160,7 +166,7 @@ DECLARE
     result jsonb := document -> 'result';
     list jsonb := result -> CASE operation WHEN 'topics' THEN 'events' ELSE 'webhook' END;
     item jsonb;
-    found webhook_bridge.remote_webhook;
+    hook webhook_bridge.remote_webhook;
 BEGIN
     IF code IS NULL THEN
         IF (status BETWEEN 200 AND 299) IS NOT TRUE THEN
@@ -190,72 +196,72 @@ BEGIN
         RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has no list.');
     ELSIF operation IN ('list', 'get') THEN
         FOR item IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
-            found := NULL;
-            found.remote_id := webhook_bridge.as_text(item -> 'id');
-            IF coalesce(found.remote_id, '') = '' THEN
+            hook := NULL;
+            hook.remote_id := webhook_bridge.as_text(item -> 'id');
+            IF coalesce(hook.remote_id, '') = '' THEN
                 RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has a webhook without id.');
                 RETURN;
             END IF;
-            found.topic := webhook_bridge.as_text(item -> 'entity') || '.' || webhook_bridge.as_text(item -> 'action');
-            found.delivery_url := webhook_bridge.as_text(item -> 'callback');
-            found.label := webhook_bridge.as_text(item -> 'label');
-            found.active := webhook_bridge.as_boolean(item -> 'active');
-            found.created_at := webhook_bridge.as_time(coalesce(item -> 'created_at' -> 'value', item -> 'created_at'));
-            found.updated_at := webhook_bridge.as_time(coalesce(item -> 'updated_at' -> 'value', item -> 'updated_at'));
-            found.raw := webhook_bridge.without_secrets(item);
-            RETURN NEXT found;
+            hook.topic := webhook_bridge.as_text(item -> 'entity') || '.' || webhook_bridge.as_text(item -> 'action');
+            hook.delivery_url := webhook_bridge.as_text(item -> 'callback');
+            hook.label := webhook_bridge.as_text(item -> 'label');
+            hook.active := webhook_bridge.as_boolean(item -> 'active');
+            hook.created_at := webhook_bridge.as_time(coalesce(item -> 'created_at' -> 'value', item -> 'created_at'));
+            hook.updated_at := webhook_bridge.as_time(coalesce(item -> 'updated_at' -> 'value', item -> 'updated_at'));
+            hook.raw := webhook_bridge.without_secrets(item);
+            RETURN NEXT hook;
         END LOOP;
         IF operation = 'get' AND jsonb_array_length(list) = 0 THEN
             RETURN NEXT webhook_bridge.remote_error('not_found', 'There is no webhook with this id.');
         ELSIF operation = 'list' AND jsonb_array_length(list) >= 250 THEN
-            found := NULL;
-            found.next_page := jsonb_build_object('skip', jsonb_array_length(list));
-            RETURN NEXT found;
+            hook := NULL;
+            hook.next_page := jsonb_build_object('skip', jsonb_array_length(list));
+            RETURN NEXT hook;
         END IF;
     ELSIF operation = 'topics' THEN
         FOR item IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
-            found := NULL;
-            found.topic := webhook_bridge.as_text(item -> 'entity') || '.' || webhook_bridge.as_text(item -> 'action');
-            IF found.topic IS NULL THEN
+            hook := NULL;
+            hook.topic := webhook_bridge.as_text(item -> 'entity') || '.' || webhook_bridge.as_text(item -> 'action');
+            IF hook.topic IS NULL THEN
                 RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has an event without entity or action.');
                 RETURN;
             END IF;
-            found.label := webhook_bridge.as_text(item -> 'webhook_name');
-            found.raw := item;
-            RETURN NEXT found;
+            hook.label := webhook_bridge.as_text(item -> 'webhook_name');
+            hook.raw := item;
+            RETURN NEXT hook;
         END LOOP;
     ELSIF operation = 'failed' THEN
         FOR item IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
-            found := NULL;
-            found.remote_id := webhook_bridge.as_text(item -> 'webhook_id');
-            IF coalesce(found.remote_id, '') = '' THEN
+            hook := NULL;
+            hook.remote_id := webhook_bridge.as_text(item -> 'webhook_id');
+            IF coalesce(hook.remote_id, '') = '' THEN
                 RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has a delivery without webhook_id.');
                 RETURN;
             END IF;
-            found.created_at := webhook_bridge.as_time(coalesce(item -> 'time' -> 'value', item -> 'time'));
-            found.raw := webhook_bridge.without_secrets(item);
-            RETURN NEXT found;
+            hook.created_at := webhook_bridge.as_time(coalesce(item -> 'time' -> 'value', item -> 'time'));
+            hook.raw := webhook_bridge.without_secrets(item);
+            RETURN NEXT hook;
         END LOOP;
-        found := NULL;
-        found.total := webhook_bridge.as_bigint(result -> 'all_failed_webhook');
-        IF jsonb_array_length(list) > 0 AND jsonb_array_length(list) < coalesce(found.total, 0) THEN
-            found.next_page := jsonb_build_object('skip', jsonb_array_length(list), 'total', found.total);
+        hook := NULL;
+        hook.total := webhook_bridge.as_bigint(result -> 'all_failed_webhook');
+        IF jsonb_array_length(list) > 0 AND jsonb_array_length(list) < coalesce(hook.total, 0) THEN
+            hook.next_page := jsonb_build_object('skip', jsonb_array_length(list), 'total', hook.total);
         END IF;
-        RETURN NEXT found;
+        RETURN NEXT hook;
     ELSIF operation = 'count' THEN
-        found.total := webhook_bridge.as_bigint(result -> 'webhook_count');
-        IF found.total IS NULL THEN
+        hook.total := webhook_bridge.as_bigint(result -> 'webhook_count');
+        IF hook.total IS NULL THEN
             RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has no webhook_count.');
         ELSE
-            RETURN NEXT found;
+            RETURN NEXT hook;
         END IF;
     ELSIF operation = 'create' THEN
-        found.remote_id := webhook_bridge.as_text(result -> 'id');
-        IF coalesce(found.remote_id, '') = '' THEN
+        hook.remote_id := webhook_bridge.as_text(result -> 'id');
+        IF coalesce(hook.remote_id, '') = '' THEN
             RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has no id.');
         ELSE
-            found.raw := webhook_bridge.without_secrets(result);
-            RETURN NEXT found;
+            hook.raw := webhook_bridge.without_secrets(result);
+            RETURN NEXT hook;
         END IF;
     ELSIF operation = 'delete' AND webhook_bridge.as_text(result -> 'deleted') = '0' THEN
         RETURN NEXT webhook_bridge.remote_error('not_found', 'Nothing was deleted.');

@@ -80,7 +80,7 @@ DECLARE
     document jsonb := webhook_bridge.try_json(body);
     list jsonb;
     item jsonb;
-    found webhook_bridge.remote_webhook;
+    hook webhook_bridge.remote_webhook;
 BEGIN
     IF (status BETWEEN 200 AND 299) IS NOT TRUE THEN
         RETURN NEXT webhook_bridge.remote_failure(status, body);
@@ -102,9 +102,9 @@ BEGIN
     END IF;
 
     FOR item IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
-        found := NULL;
-        found.remote_id := webhook_bridge.as_text(item -> 'id');
-        IF coalesce(found.remote_id, '') = '' THEN
+        hook := NULL;
+        hook.remote_id := webhook_bridge.as_text(item -> 'id');
+        IF coalesce(hook.remote_id, '') = '' THEN
             RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has a webhook without id, or none.');
             RETURN;
         END IF;
@@ -114,25 +114,25 @@ BEGIN
             END IF;
             CONTINUE;
         END IF;
-        found.topic := webhook_bridge.as_text(item -> 'webHookType');
-        found.delivery_url := coalesce(webhook_bridge.as_text(item -> 'webHookUrls' -> 0),
+        hook.topic := webhook_bridge.as_text(item -> 'webHookType');
+        hook.delivery_url := coalesce(webhook_bridge.as_text(item -> 'webHookUrls' -> 0),
                                        nullif(webhook_bridge.as_text(item -> 'url'), ''));
-        found.active := true;
-        found.created_at := webhook_bridge.as_time_ms(item -> 'created');
-        found.updated_at := webhook_bridge.as_time_ms(item -> 'modified');
-        found.raw := webhook_bridge.without_secrets(item);
-        RETURN NEXT found;
+        hook.active := true;
+        hook.created_at := webhook_bridge.as_time_ms(item -> 'created');
+        hook.updated_at := webhook_bridge.as_time_ms(item -> 'modified');
+        hook.raw := webhook_bridge.without_secrets(item);
+        RETURN NEXT hook;
     END LOOP;
 
     IF operation = 'list' AND jsonb_array_length(list) > 0 THEN
-        found := NULL;
+        hook := NULL;
         -- of all pages, deleted ones included
         IF jsonb_array_length(list) < webhook_bridge.as_bigint(document -> 'total') THEN
-            found.next_page := jsonb_build_object('skip', jsonb_array_length(list), 'total', document -> 'total');
-            RETURN NEXT found;
+            hook.next_page := jsonb_build_object('skip', jsonb_array_length(list), 'total', document -> 'total');
+            RETURN NEXT hook;
         ELSIF webhook_bridge.as_bigint(document -> 'total') IS NULL AND jsonb_array_length(list) >= 100 THEN
-            found.next_page := jsonb_build_object('skip', jsonb_array_length(list));
-            RETURN NEXT found;
+            hook.next_page := jsonb_build_object('skip', jsonb_array_length(list));
+            RETURN NEXT hook;
         END IF;
     END IF;
 END

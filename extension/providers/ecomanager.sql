@@ -142,7 +142,7 @@ AS $$
 DECLARE
     document jsonb := webhook_bridge.try_json(body);
     item jsonb;
-    found webhook_bridge.remote_webhook;
+    hook webhook_bridge.remote_webhook;
 BEGIN
     IF (status BETWEEN 200 AND 299) IS NOT TRUE THEN
         RETURN NEXT webhook_bridge.remote_failure(status, body);
@@ -162,27 +162,27 @@ BEGIN
                           WHEN jsonb_typeof(document -> 'data') = 'object' THEN jsonb_build_array(document -> 'data')
                           ELSE jsonb_build_array(document) END) AS e
     LOOP
-        found := NULL;
-        found.remote_id := webhook_bridge.as_text(item -> 'id');
-        IF coalesce(found.remote_id, '') = '' THEN
+        hook := NULL;
+        hook.remote_id := webhook_bridge.as_text(item -> 'id');
+        IF coalesce(hook.remote_id, '') = '' THEN
             RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has a webhook without id, or none.');
             RETURN;
         END IF;
-        found.topic := webhook_bridge.as_text(item -> 'event');
-        found.delivery_url := webhook_bridge.as_text(item -> 'delivery_url');
-        found.label := webhook_bridge.as_text(item -> 'name');
-        found.active := webhook_bridge.as_boolean(item -> 'is_active');
+        hook.topic := webhook_bridge.as_text(item -> 'event');
+        hook.delivery_url := webhook_bridge.as_text(item -> 'delivery_url');
+        hook.label := webhook_bridge.as_text(item -> 'name');
+        hook.active := webhook_bridge.as_boolean(item -> 'is_active');
         -- without zone in the documentation's examples
-        found.created_at := webhook_bridge.as_time(item -> 'created_at');
-        found.updated_at := webhook_bridge.as_time(item -> 'updated_at');
-        found.raw := webhook_bridge.without_secrets(item);
-        RETURN NEXT found;
+        hook.created_at := webhook_bridge.as_time(item -> 'created_at');
+        hook.updated_at := webhook_bridge.as_time(item -> 'updated_at');
+        hook.raw := webhook_bridge.without_secrets(item);
+        RETURN NEXT hook;
     END LOOP;
 
     IF operation = 'list' AND coalesce(webhook_bridge.as_text(document -> 'meta' -> 'next_cursor'), '') <> '' THEN
-        found := NULL;
-        found.next_page := jsonb_build_object('cursor', document -> 'meta' -> 'next_cursor');
-        RETURN NEXT found;
+        hook := NULL;
+        hook.next_page := jsonb_build_object('cursor', document -> 'meta' -> 'next_cursor');
+        RETURN NEXT hook;
     END IF;
 END
 $$;

@@ -56,6 +56,9 @@ BEGIN
         PERFORM webhook_bridge.needed(webhook, 'topic'), webhook_bridge.needed(webhook, 'delivery_url');
     END IF;
     body := jsonb_strip_nulls(jsonb_build_object('address', webhook ->> 'delivery_url', 'topic', webhook ->> 'topic'));
+    IF body = '{}' THEN
+        RETURN NULL;    -- it has nothing else
+    END IF;
     IF NOT flat THEN
         body := jsonb_build_object('webhook', body);
     END IF;
@@ -78,23 +81,23 @@ DECLARE
     document jsonb := webhook_bridge.try_json(body);
     list jsonb;
     item jsonb;
-    found webhook_bridge.remote_webhook;
+    hook webhook_bridge.remote_webhook;
 BEGIN
     IF (status BETWEEN 200 AND 299) IS NOT TRUE
        OR webhook_bridge.as_text(document -> 'code') <> 'Success' OR document -> 'ok' = 'false' THEN
-        found := webhook_bridge.remote_failure(CASE WHEN status BETWEEN 200 AND 299 THEN 400 ELSE status END, body);
-        IF found.error = 'invalid' AND found.message ~* 'already exists' THEN
-            found.error := 'already_exists';
+        hook := webhook_bridge.remote_failure(CASE WHEN status BETWEEN 200 AND 299 THEN 400 ELSE status END, body);
+        IF hook.error = 'invalid' AND hook.message ~* 'already exists' THEN
+            hook.error := 'already_exists';
         -- from 2025-06 on there are few kinds of status, and 400 is also for wrong credentials
-        ELSIF found.error = 'invalid' AND found.message ~* '(record|webhook) not found' THEN
-            found.error := 'not_found';
-        ELSIF found.error = 'invalid' AND found.message ~* 'access.?token|unauthori[sz]ed|credential' THEN
-            found.error := 'unauthorized';
+        ELSIF hook.error = 'invalid' AND hook.message ~* '(record|webhook) not found' THEN
+            hook.error := 'not_found';
+        ELSIF hook.error = 'invalid' AND hook.message ~* 'access.?token|unauthori[sz]ed|credential' THEN
+            hook.error := 'unauthorized';
         -- a path that is not there at all
-        ELSIF found.error = 'not_found' AND found.message ~* 'page not found' THEN
-            found.error := 'not_understood';
+        ELSIF hook.error = 'not_found' AND hook.message ~* 'page not found' THEN
+            hook.error := 'not_understood';
         END IF;
-        RETURN NEXT found;
+        RETURN NEXT hook;
         RETURN;
     END IF;
     IF operation = 'delete' THEN
@@ -106,12 +109,12 @@ BEGIN
     END IF;
 
     IF operation = 'count' THEN
-        found.total := webhook_bridge.as_bigint(document -> 'count');
-        IF found.total IS NULL THEN
-            found.error := 'not_understood';
-            found.message := 'The answer has no count.';
+        hook.total := webhook_bridge.as_bigint(document -> 'count');
+        IF hook.total IS NULL THEN
+            hook.error := 'not_understood';
+            hook.message := 'The answer has no count.';
         END IF;
-        RETURN NEXT found;
+        RETURN NEXT hook;
         RETURN;
     END IF;
 
@@ -122,30 +125,30 @@ BEGIN
         RETURN;
     END IF;
     FOR item IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
-        found := NULL;
-        found.remote_id := webhook_bridge.as_text(item -> 'id');
-        IF coalesce(found.remote_id, '') = '' THEN
+        hook := NULL;
+        hook.remote_id := webhook_bridge.as_text(item -> 'id');
+        IF coalesce(hook.remote_id, '') = '' THEN
             RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer has a webhook without id, or none.');
             RETURN;
         END IF;
-        found.topic := webhook_bridge.as_text(item -> 'topic');
-        found.delivery_url := webhook_bridge.as_text(item -> 'address');
-        found.active := true;
-        found.created_at := webhook_bridge.as_time(item -> 'created_at');
-        found.updated_at := webhook_bridge.as_time(item -> 'updated_at');
-        found.raw := webhook_bridge.without_secrets(item);
-        RETURN NEXT found;
+        hook.topic := webhook_bridge.as_text(item -> 'topic');
+        hook.delivery_url := webhook_bridge.as_text(item -> 'address');
+        hook.active := true;
+        hook.created_at := webhook_bridge.as_time(item -> 'created_at');
+        hook.updated_at := webhook_bridge.as_time(item -> 'updated_at');
+        hook.raw := webhook_bridge.without_secrets(item);
+        RETURN NEXT hook;
     END LOOP;
 
     IF operation = 'list' AND jsonb_array_length(list) > 0 THEN
-        found := NULL;
+        hook := NULL;
         IF coalesce(webhook_bridge.as_text(document -> 'cursor'), '') <> ''
            AND webhook_bridge.as_boolean(document -> 'has_more') IS NOT FALSE THEN
-            found.next_page := jsonb_build_object('cursor', document -> 'cursor');
-            RETURN NEXT found;
+            hook.next_page := jsonb_build_object('cursor', document -> 'cursor');
+            RETURN NEXT hook;
         ELSIF NOT document ?| '{cursor,has_more}' AND jsonb_array_length(list) >= 250 THEN
-            found.next_page := '{"skip": 1}';
-            RETURN NEXT found;
+            hook.next_page := '{"skip": 1}';
+            RETURN NEXT hook;
         END IF;
     END IF;
 END

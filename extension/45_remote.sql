@@ -1,0 +1,946 @@
+-- ---------------------------------------------------------------------------
+-- Remote webhooks
+-- ---------------------------------------------------------------------------
+
+-- A remote call cannot be rolled back: whatever happens here after it, the next
+-- call of the same function finds what it left there and goes on from that.
+
+CREATE TABLE webhook_bridge.webhooks (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account text NOT NULL
+        CONSTRAINT webhooks_account_fkey REFERENCES webhook_bridge.accounts ON UPDATE CASCADE,
+    endpoint text NOT NULL
+        CONSTRAINT webhooks_endpoint_fkey REFERENCES webhook_bridge.endpoints ON UPDATE CASCADE,
+    topic text NOT NULL,
+    label text,
+    options jsonb NOT NULL DEFAULT '{}',
+    desired_active boolean NOT NULL DEFAULT true,
+    remote_id text,
+    remote_state text NOT NULL DEFAULT 'unknown'
+        CONSTRAINT webhooks_remote_state_check CHECK (remote_state IN ('unknown', 'active', 'inactive', 'missing', 'manual')),
+    checked_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT webhooks_registration_key UNIQUE (account, endpoint, topic),
+    CONSTRAINT webhooks_remote_id_key UNIQUE (account, remote_id)
+);
+COMMENT ON TABLE webhook_bridge.webhooks IS
+'Registrations at providers that were made or adopted from here: what is wanted, and what was last seen';
+COMMENT ON COLUMN webhook_bridge.webhooks.id IS 'Number by which the functions refer to it';
+COMMENT ON COLUMN webhook_bridge.webhooks.account IS 'Where it is registered';
+COMMENT ON COLUMN webhook_bridge.webhooks.endpoint IS 'Where its deliveries arrive';
+COMMENT ON COLUMN webhook_bridge.webhooks.topic IS 'What it tells of';
+COMMENT ON COLUMN webhook_bridge.webhooks.label IS 'Name for people, where the provider has one';
+COMMENT ON COLUMN webhook_bridge.webhooks.options IS 'Options of the provider''s own that it was registered with';
+COMMENT ON COLUMN webhook_bridge.webhooks.desired_active IS 'Whether it shall deliver';
+COMMENT ON COLUMN webhook_bridge.webhooks.remote_id IS 'The provider''s id; null: not there';
+COMMENT ON COLUMN webhook_bridge.webhooks.remote_state IS
+'What was last seen at the provider: active, inactive, missing or unknown; manual: registered by people';
+COMMENT ON COLUMN webhook_bridge.webhooks.checked_at IS 'When that was';
+COMMENT ON COLUMN webhook_bridge.webhooks.created_at IS 'When it was registered or adopted from here';
+
+COMMENT ON SEQUENCE webhook_bridge.webhooks_id_seq IS 'Numbers of webhooks';
+
+SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.webhooks', '');
+SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.webhooks_id_seq', '');
+
+CREATE TYPE webhook_bridge.webhook_info AS (
+    id bigint,
+    account text,
+    endpoint text,
+    topic text,
+    remote_id text,
+    delivery_url text,
+    label text,
+    active boolean,
+    state text,
+    created_at timestamptz,
+    updated_at timestamptz,
+    raw jsonb
+);
+COMMENT ON TYPE webhook_bridge.webhook_info IS
+'A webhook as its provider has it, with id and endpoint if it is known here, and in raw the provider''s own object; a token in the delivery URL is masked';
+
+-- ---------------------------------------------------------------------------
+-- Calling a provider
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION webhook_bridge.account_row(name text)
+RETURNS webhook_bridge.accounts
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result webhook_bridge.accounts;
+BEGIN
+    SELECT a.* INTO result FROM webhook_bridge.accounts a WHERE a.name = account_row.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'account "%" does not exist', name
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'Create it with webhook_bridge.create_account().';
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.account_row(text) IS 'Private: an account, or an error that there is none';
+
+CREATE FUNCTION webhook_bridge.webhook_row(id bigint)
+RETURNS webhook_bridge.webhooks
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result webhook_bridge.webhooks;
+BEGIN
+    SELECT w.* INTO result FROM webhook_bridge.webhooks w WHERE w.id = webhook_row.id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'webhook % does not exist', coalesce(id::text, 'null')
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT id FROM webhook_bridge.webhooks shows those there are; others can be adopted.';
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.webhook_row(bigint) IS 'Private: a webhook, locked, or an error that there is none';
+
+CREATE FUNCTION webhook_bridge.mask_secrets(value text, secrets text[])
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    secret text;
+BEGIN
+    -- what is shorter is no secret, and part of many words
+    FOR secret IN SELECT s FROM unnest(secrets) AS s WHERE length(s) >= 4 ORDER BY length(s) DESC LOOP
+        value := replace(replace(value, secret, '***'), webhook_bridge.url_encode(secret), '***');
+    END LOOP;
+    RETURN value;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.mask_secrets(text, text[]) IS 'Private: a text with asterisks where secrets were';
+
+CREATE FUNCTION webhook_bridge.remote_request(account webhook_bridge.accounts, operation text, webhook jsonb)
+RETURNS webhook_bridge.http_request
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    function text;
+    request webhook_bridge.http_request;
+BEGIN
+    SELECT p.request_function INTO function FROM webhook_bridge.providers p WHERE p.name = (account).provider;
+    IF function IS NULL THEN
+        RAISE EXCEPTION 'provider "%" has no management API', (account).provider
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = 'People register webhooks there.',
+                  HINT = 'Ask them with the text that webhook_bridge.registration_request() makes.';
+    END IF;
+    -- the constraint of providers has made sure that this is the name of a function
+    EXECUTE format('SELECT (r).* FROM (SELECT %s($1, $2, $3) AS r OFFSET 0) AS t', function) INTO request
+    USING operation, ROW((account).name, (account).provider, (account).base_url, (account).credentials)::webhook_bridge.account_info,
+          jsonb_strip_nulls(webhook - '{current,options}'::text[]) ||
+          coalesce((SELECT jsonb_object_agg(m.key, m.value) FROM jsonb_each(webhook) AS m
+                    WHERE m.key IN ('current', 'options') AND m.value <> 'null'), '{}');
+    RETURN request;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.remote_request(webhook_bridge.accounts, text, jsonb) IS
+'Private: the request for an operation, null if the provider does not have it';
+
+CREATE FUNCTION webhook_bridge.remote_call(account webhook_bridge.accounts, operation text, webhook jsonb)
+RETURNS SETOF webhook_bridge.remote_webhook
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind webhook_bridge.providers;
+    request webhook_bridge.http_request := webhook_bridge.remote_request(account, operation, webhook);
+    response webhook_bridge.http_response;
+    row webhook_bridge.remote_webhook;
+    wait text;
+BEGIN
+    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = (account).provider;
+    IF (request).method IS NULL THEN
+        RAISE EXCEPTION 'provider "%" does not offer this', kind.name
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = format('Its management API has no operation "%s".', operation);
+    END IF;
+
+    response := webhook_bridge.http_call(request, operation IN ('list', 'get', 'count', 'topics', 'failed', 'delete'));
+
+    FOR row IN EXECUTE format('SELECT * FROM %s($1, $2, $3, $4)', kind.response_function)
+               USING operation, (response).status, (response).headers, (response).body
+    LOOP
+        IF row.error IS NULL THEN
+            RETURN NEXT row;
+            CONTINUE;
+        END IF;
+        wait := (response).headers ->> 'retry-after';
+        RAISE EXCEPTION USING
+            ERRCODE = CASE row.error WHEN 'unauthorized' THEN 'WB011' WHEN 'not_found' THEN 'WB012' WHEN 'already_exists' THEN 'WB013'
+                                     WHEN 'invalid' THEN 'WB014' WHEN 'rate_limited' THEN 'WB015' WHEN 'server_failure' THEN 'WB016'
+                                     ELSE 'WB017' END,
+            MESSAGE = format(CASE row.error
+                          WHEN 'unauthorized' THEN 'account "%s" is not authorized at %s'
+                          WHEN 'not_found' THEN 'account "%s": %s does not have this webhook'
+                          WHEN 'already_exists' THEN 'account "%s": %s has such a webhook already'
+                          WHEN 'invalid' THEN 'account "%s": %s does not accept the request'
+                          WHEN 'rate_limited' THEN 'account "%s": %s was asked too often'
+                          WHEN 'server_failure' THEN 'account "%s": %s failed to answer the request'
+                          ELSE 'account "%s": the answer of %s is not understood' END, (account).name, kind.title),
+            DETAIL = concat_ws(' ', format('Operation "%s", %s %s, status %s.', operation, (request).method,
+                                           split_part((request).url, '?', 1), (response).status),
+                               webhook_bridge.mask_secrets(row.message,
+                                   ARRAY(SELECT c.value FROM jsonb_each_text((account).credentials) AS c)
+                                   || (webhook ->> 'secret') || split_part(webhook ->> 'delivery_url', '?', 2))),
+            HINT = CASE row.error
+                       WHEN 'unauthorized' THEN 'Check the credentials of the account, and what they are allowed to do.'
+                       WHEN 'not_found' THEN 'webhook_bridge.sync_webhooks() shows what is there.'
+                       WHEN 'already_exists' THEN 'webhook_bridge.list_webhooks() shows it; adopt it, or delete it there.'
+                       WHEN 'invalid' THEN 'The provider''s own words are in the detail.'
+                       WHEN 'rate_limited' THEN CASE WHEN wait IS NULL THEN 'Wait before you try again.'
+                           ELSE format('Wait before you try again: %s.', CASE WHEN wait ~ '^[0-9]{1,9}$' THEN wait || ' seconds'
+                                                                              ELSE 'until ' || left(wait, 40) END) END
+                       WHEN 'server_failure' THEN 'Try again later; what was done is found then.'
+                       ELSE 'Check the base URL of the account.' END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.remote_call(webhook_bridge.accounts, text, jsonb) IS
+'Private: sends the request for an operation and returns the rows of the answer; an error of the provider is raised with its SQLSTATE';
+
+CREATE FUNCTION webhook_bridge.remote_list(account webhook_bridge.accounts, filters jsonb)
+RETURNS SETOF webhook_bridge.remote_webhook
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    row webhook_bridge.remote_webhook;
+    page jsonb;
+    next jsonb;
+BEGIN
+    LOOP
+        next := NULL;
+        FOR row IN SELECT * FROM webhook_bridge.remote_call(account, 'list', jsonb_build_object('filters', filters, 'page', page)) LOOP
+            next := coalesce(row.next_page, next);
+            CONTINUE WHEN row.remote_id IS NULL;
+            -- not every provider filters, and some leave out what they have filtered by
+            CONTINUE WHEN row.topic <> filters ->> 'topic' OR row.delivery_url <> filters ->> 'delivery_url'
+                       OR row.label <> filters ->> 'label' OR row.active <> webhook_bridge.as_boolean(filters -> 'active');
+            RETURN NEXT row;
+        END LOOP;
+        next := webhook_bridge.next_page(page, next);
+        EXIT WHEN next IS NULL;
+        IF next = page THEN
+            RAISE EXCEPTION 'account "%": the pages of the list do not end', (account).name
+                USING ERRCODE = 'WB017',
+                      DETAIL = 'The provider answers with the page that it was asked for as the next one.',
+                      HINT = 'This is an error of the provider.';
+        END IF;
+        page := next;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.remote_list(webhook_bridge.accounts, jsonb) IS
+'Private: the webhooks of an account, page by page';
+
+CREATE FUNCTION webhook_bridge.remote_find(account webhook_bridge.accounts, topic text, delivery_url text)
+RETURNS webhook_bridge.remote_webhook
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT r FROM webhook_bridge.remote_list(account, jsonb_build_object('topic', topic, 'delivery_url', delivery_url)) AS r
+    WHERE r.topic = remote_find.topic AND r.delivery_url = remote_find.delivery_url
+    ORDER BY r.active DESC NULLS LAST, r.created_at, length(r.remote_id), r.remote_id COLLATE "C"
+    LIMIT 1;
+END;
+COMMENT ON FUNCTION webhook_bridge.remote_find(webhook_bridge.accounts, text, text) IS
+'Private: the webhook of an account that has this topic and this URL';
+
+CREATE FUNCTION webhook_bridge.describe_webhook(account webhook_bridge.accounts, remote webhook_bridge.remote_webhook)
+RETURNS webhook_bridge.webhook_info
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    kind webhook_bridge.providers;
+    known webhook_bridge.webhooks;
+    token text;
+BEGIN
+    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = (account).provider;
+    SELECT w.* INTO known FROM webhook_bridge.webhooks w
+    WHERE w.account = (account).name AND w.remote_id = (remote).remote_id;
+    IF kind.algorithm = 'token' AND kind.signature_from LIKE 'query:%' THEN
+        token := '([?&]' || substr(kind.signature_from, 7) || '=)[^&#"]*';
+        remote.delivery_url := regexp_replace((remote).delivery_url, token, '\1***', 'g');
+        remote.raw := regexp_replace((remote).raw::text, token, '\1***', 'g')::jsonb;
+    END IF;
+    RETURN ROW(known.id, (account).name, known.endpoint, (remote).topic, (remote).remote_id, (remote).delivery_url,
+               coalesce((remote).label, known.label), (remote).active,
+               CASE (remote).active WHEN true THEN 'active' WHEN false THEN 'inactive' ELSE 'unknown' END,
+               (remote).created_at, (remote).updated_at, (remote).raw)::webhook_bridge.webhook_info;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.describe_webhook(webhook_bridge.accounts, webhook_bridge.remote_webhook) IS
+'Private: a webhook as the functions return it';
+
+-- ---------------------------------------------------------------------------
+-- Looking
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION webhook_bridge.list_webhooks(account text, filters jsonb DEFAULT '{}')
+RETURNS SETOF webhook_bridge.webhook_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+BEGIN
+    RETURN QUERY SELECT (d).* FROM (
+        SELECT webhook_bridge.describe_webhook(owner, r) AS d
+        FROM webhook_bridge.remote_list(owner, coalesce(filters, '{}')) AS r OFFSET 0) AS t;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.list_webhooks(text, jsonb) IS
+'The webhooks that an account has at its provider, known here or not. Filters: topic, delivery_url, label, active, and the provider''s own';
+
+CREATE FUNCTION webhook_bridge.get_webhook(account text, remote_id text)
+RETURNS webhook_bridge.webhook_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+    remote webhook_bridge.remote_webhook;
+BEGIN
+    SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', get_webhook.remote_id));
+    RETURN webhook_bridge.describe_webhook(owner, remote);
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.get_webhook(text, text) IS 'One webhook of an account, by the provider''s id';
+
+CREATE FUNCTION webhook_bridge.count_webhooks(account text, filters jsonb DEFAULT '{}')
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+    wanted jsonb := jsonb_build_object('filters', coalesce(filters, '{}'));
+    result bigint;
+BEGIN
+    IF (webhook_bridge.remote_request(owner, 'count', wanted)).method IS NULL THEN
+        SELECT count(*) INTO result FROM webhook_bridge.remote_list(owner, coalesce(filters, '{}'));
+    ELSE
+        SELECT r.total INTO result FROM webhook_bridge.remote_call(owner, 'count', wanted) AS r;
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.count_webhooks(text, jsonb) IS
+'How many webhooks an account has at its provider; filters as for list_webhooks';
+
+CREATE FUNCTION webhook_bridge.list_topics(account text)
+RETURNS TABLE (topic text, label text, raw jsonb)
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+    kind webhook_bridge.providers;
+BEGIN
+    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = owner.provider;
+    IF kind.request_function IS NULL OR (webhook_bridge.remote_request(owner, 'topics', '{}')).method IS NULL THEN
+        RETURN QUERY SELECT t, NULL::text, NULL::jsonb FROM unnest(kind.topics) AS t;
+    ELSE
+        RETURN QUERY SELECT r.topic, r.label, r.raw FROM webhook_bridge.remote_call(owner, 'topics', '{}') AS r WHERE r.topic IS NOT NULL;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.list_topics(text) IS
+'What webhooks can be registered for: as the provider says for this account, else as it documents';
+
+CREATE FUNCTION webhook_bridge.list_failed_deliveries(account text, filters jsonb DEFAULT '{}')
+RETURNS TABLE (id bigint, remote_id text, failed_at timestamptz, raw jsonb)
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+    page jsonb;
+    next jsonb;
+    row webhook_bridge.remote_webhook;
+BEGIN
+    LOOP
+        next := NULL;
+        FOR row IN SELECT * FROM webhook_bridge.remote_call(owner, 'failed', jsonb_build_object('filters', filters, 'page', page)) LOOP
+            next := coalesce(row.next_page, next);
+            CONTINUE WHEN row.remote_id IS NULL;
+            RETURN QUERY SELECT (SELECT w.id FROM webhook_bridge.webhooks w WHERE w.account = owner.name AND w.remote_id = row.remote_id),
+                                row.remote_id, row.created_at, row.raw;
+        END LOOP;
+        next := webhook_bridge.next_page(page, next);
+        EXIT WHEN next IS NULL OR next = page;
+        page := next;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.list_failed_deliveries(text, jsonb) IS
+'Deliveries that the provider gave up, where it keeps a list of them';
+
+-- ---------------------------------------------------------------------------
+-- Registering
+-- ---------------------------------------------------------------------------
+
+-- The row is visible, so that a transaction that is in progress is our own.
+CREATE FUNCTION webhook_bridge.endpoint_is_committed(endpoint text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    now_at bigint := pg_current_xact_id()::text::bigint;
+    made_at bigint;
+BEGIN
+    SELECT now_at - now_at % 4294967296 + e.xmin::text::bigint INTO made_at
+    FROM webhook_bridge.endpoints e WHERE e.name = endpoint_is_committed.endpoint;
+    IF made_at > now_at + 2147483648 THEN
+        made_at := made_at - 4294967296;
+    ELSIF made_at < now_at - 2147483648 THEN
+        made_at := made_at + 4294967296;
+    END IF;
+    -- numbers of subtransactions are above that of their transaction
+    RETURN made_at < now_at OR pg_xact_status(made_at::text::xid8) IS DISTINCT FROM 'in progress';
+EXCEPTION
+    WHEN invalid_parameter_value THEN
+        RETURN true;    -- an old row, whose number is not of this epoch
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.endpoint_is_committed(text) IS
+'Private: whether an endpoint is there for others than this transaction';
+
+CREATE FUNCTION webhook_bridge.endpoint_for(account webhook_bridge.accounts, endpoint text)
+RETURNS webhook_bridge.endpoints
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result webhook_bridge.endpoints;
+BEGIN
+    SELECT e.* INTO result FROM webhook_bridge.endpoints e WHERE e.name = endpoint_for.endpoint;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', endpoint
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'Create it with webhook_bridge.create_endpoint().';
+    END IF;
+    IF result.provider <> (account).provider OR result.account <> (account).name THEN
+        RAISE EXCEPTION 'endpoint "%" does not receive for account "%"', endpoint, (account).name
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = CASE WHEN result.provider <> (account).provider
+                                THEN format('It is for deliveries of provider "%s", and the account is at "%s".', result.provider, (account).provider)
+                                ELSE format('It is for account "%s".', result.account) END,
+                  HINT = 'Name the account with create_endpoint(..., account => ...).';
+    END IF;
+    IF NOT result.enabled THEN
+        RAISE EXCEPTION 'endpoint "%" is not enabled', endpoint
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Its deliveries would be answered 404.',
+                  HINT = 'Set enabled in webhook_bridge.endpoints.';
+    END IF;
+    IF NOT webhook_bridge.endpoint_is_committed(endpoint) THEN
+        RAISE EXCEPTION 'endpoint "%" is not committed', endpoint
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'The provider may call it before it answers, and what is not committed cannot be called.',
+                  HINT = 'Commit the transaction that created or changed the endpoint, then register the webhook in another one.';
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.endpoint_for(webhook_bridge.accounts, text) IS
+'Private: an endpoint that can receive deliveries for an account now, or an error that says why not';
+
+-- What to tell the provider: null where the secret is not the webhook's.
+CREATE FUNCTION webhook_bridge.webhook_secret(account webhook_bridge.accounts, endpoint text)
+RETURNS text
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM webhook_bridge.providers p
+                   WHERE p.name = (account).provider AND p.account_secret IS NULL AND p.algorithm LIKE 'hmac%') THEN
+        RETURN NULL;
+    END IF;
+    SELECT s.secret INTO result FROM webhook_bridge.secrets s
+    WHERE s.endpoint = webhook_secret.endpoint AND (s.expires_at IS NULL OR s.expires_at > now())
+    ORDER BY s.created_at DESC, s.label LIMIT 1;
+    IF result IS NULL THEN
+        result := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+        PERFORM webhook_bridge.add_secret(endpoint, result);
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.webhook_secret(webhook_bridge.accounts, text) IS
+'Private: the secret that a webhook of this endpoint is registered with, made at random if there is none';
+
+CREATE FUNCTION webhook_bridge.seen(id bigint, remote webhook_bridge.remote_webhook)
+RETURNS void
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    UPDATE webhook_bridge.webhooks w
+    SET remote_id = (remote).remote_id,
+        remote_state = CASE WHEN (remote).remote_id IS NULL THEN 'missing'
+                            WHEN (remote).active THEN 'active'
+                            WHEN NOT (remote).active THEN 'inactive'
+                            ELSE 'unknown' END,
+        checked_at = clock_timestamp()
+    WHERE w.id = seen.id;
+END;
+COMMENT ON FUNCTION webhook_bridge.seen(bigint, webhook_bridge.remote_webhook) IS
+'Private: records what was seen of a webhook at its provider';
+
+-- Brings what is there to what is wanted; "wanted" has the members to change.
+CREATE FUNCTION webhook_bridge.change_remote(account webhook_bridge.accounts, remote webhook_bridge.remote_webhook, wanted jsonb)
+RETURNS webhook_bridge.remote_webhook
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    answer webhook_bridge.remote_webhook;
+    operation text := 'update';
+BEGIN
+    wanted := jsonb_strip_nulls(wanted - 'options') || jsonb_build_object('options', coalesce(wanted -> 'options', '{}'));
+    IF (SELECT p.update_needs_current FROM webhook_bridge.providers p WHERE p.name = (account).provider)
+       AND (remote).raw IS NULL THEN
+        SELECT * INTO remote FROM webhook_bridge.remote_call(account, 'get', jsonb_build_object('remote_id', (remote).remote_id));
+    END IF;
+    wanted := wanted || jsonb_build_object('remote_id', (remote).remote_id, 'current', (remote).raw);
+    -- the switch of its own, where that is all
+    IF wanted ? 'active' AND NOT wanted ?| '{topic,delivery_url,label,secret}' AND wanted -> 'options' = '{}' THEN
+        operation := 'set_active';
+        wanted := wanted - '{current,options}'::text[];
+    END IF;
+    IF (webhook_bridge.remote_request(account, operation, wanted)).method IS NULL THEN
+        RETURN remote;    -- nothing of this is at the provider
+    END IF;
+    SELECT * INTO answer FROM webhook_bridge.remote_call(account, operation, wanted) AS r WHERE r.remote_id IS NOT NULL;
+    -- some only say that it is done
+    remote.topic := coalesce(answer.topic, wanted ->> 'topic', (remote).topic);
+    remote.delivery_url := coalesce(answer.delivery_url, wanted ->> 'delivery_url', (remote).delivery_url);
+    remote.label := coalesce(answer.label, wanted ->> 'label', (remote).label);
+    remote.active := coalesce(answer.active, webhook_bridge.as_boolean(wanted -> 'active'), (remote).active);
+    remote.updated_at := coalesce(answer.updated_at, (remote).updated_at);
+    remote.raw := coalesce(answer.raw, (remote).raw);
+    RETURN remote;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.change_remote(webhook_bridge.accounts, webhook_bridge.remote_webhook, jsonb) IS
+'Private: changes a webhook at its provider and returns it as it is then';
+
+CREATE FUNCTION webhook_bridge.has_switch(account webhook_bridge.accounts)
+RETURNS boolean
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT (webhook_bridge.remote_request(account, 'set_active', '{"remote_id": "0", "active": true}')).method IS NOT NULL;
+END;
+COMMENT ON FUNCTION webhook_bridge.has_switch(webhook_bridge.accounts) IS
+'Private: whether webhooks of this account''s provider can be inactive';
+
+CREATE FUNCTION webhook_bridge.register_webhook(
+    account text,
+    topic text,
+    endpoint text,
+    label text DEFAULT NULL,
+    active boolean DEFAULT true,
+    options jsonb DEFAULT '{}')
+RETURNS webhook_bridge.webhook_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+    kind webhook_bridge.providers;
+    target webhook_bridge.endpoints;
+    mine webhook_bridge.webhooks;
+    remote webhook_bridge.remote_webhook;
+    url text;
+    wanted jsonb;
+    changes jsonb;
+    answer text;
+    code text;
+    said text;
+    more text;
+    hint text;
+BEGIN
+    IF coalesce(topic, '') = '' OR active IS NULL OR endpoint IS NULL THEN
+        RAISE EXCEPTION 'topic, endpoint and active must not be null or empty'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    options := coalesce(options, '{}');
+    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = owner.provider;
+    target := webhook_bridge.endpoint_for(owner, endpoint);
+    url := webhook_bridge.delivery_url(endpoint);
+
+    -- whoever registers the same at the same time waits here
+    INSERT INTO webhook_bridge.webhooks AS w (account, endpoint, topic, label, options, desired_active)
+    VALUES (owner.name, endpoint, topic, label, options, active)
+    ON CONFLICT ON CONSTRAINT webhooks_registration_key DO UPDATE
+    SET label = coalesce(excluded.label, w.label),
+        options = CASE WHEN excluded.options <> '{}' THEN excluded.options ELSE w.options END,
+        desired_active = excluded.desired_active
+    RETURNING w.* INTO mine;
+
+    IF kind.request_function IS NULL THEN
+        answer := format('SELECT %s($1, $2, $3)', kind.registration_function);
+        EXECUTE answer INTO answer USING url, ARRAY[topic], options;    -- it checks them
+        UPDATE webhook_bridge.webhooks w SET remote_state = 'manual' WHERE w.id = mine.id;
+        RETURN ROW(mine.id, owner.name, endpoint, topic, NULL, url, mine.label, NULL, 'manual', NULL, NULL, NULL)::webhook_bridge.webhook_info;
+    END IF;
+
+    wanted := jsonb_build_object(
+        'topic', topic, 'delivery_url', url, 'label', coalesce(mine.label, endpoint), 'active', active,
+        'secret', webhook_bridge.webhook_secret(owner, endpoint), 'options', mine.options,
+        'idempotency_key', gen_random_uuid());
+    -- raises what is wrong with them before anything is sent
+    PERFORM webhook_bridge.remote_request(owner, 'create', wanted);
+
+    remote := webhook_bridge.remote_find(owner, topic, url);
+    IF (remote).remote_id IS NULL THEN
+        BEGIN
+            SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'create', wanted);
+            remote.topic := coalesce((remote).topic, topic);
+            remote.delivery_url := coalesce((remote).delivery_url, url);
+            remote.label := coalesce((remote).label, mine.label);
+            remote.active := coalesce((remote).active, active);
+            PERFORM webhook_bridge.seen(mine.id, remote);
+            RETURN webhook_bridge.describe_webhook(owner, remote);
+        EXCEPTION
+            -- it may have been created: look before giving up
+            WHEN SQLSTATE 'WB001' OR SQLSTATE 'WB002' OR SQLSTATE 'WB004' OR SQLSTATE 'WB013' OR SQLSTATE 'WB016' OR SQLSTATE 'WB017' THEN
+                GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, said = MESSAGE_TEXT, more = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+        END;
+        BEGIN
+            remote := webhook_bridge.remote_find(owner, topic, url);
+        EXCEPTION
+            WHEN SQLSTATE 'WB001' OR SQLSTATE 'WB002' OR SQLSTATE 'WB004' OR SQLSTATE 'WB015' OR SQLSTATE 'WB016' OR SQLSTATE 'WB017' THEN
+                remote := NULL;
+        END;
+        IF (remote).remote_id IS NULL THEN
+            RAISE EXCEPTION USING ERRCODE = code, MESSAGE = said, DETAIL = more,
+                HINT = coalesce(nullif(hint, ''), 'It may have been created all the same: the next call finds it then.');
+        END IF;
+    END IF;
+
+    -- there already: by an earlier call whose answer or transaction was lost, or by somebody else
+    changes := jsonb_build_object(
+        'secret', wanted -> 'secret', 'options', mine.options,
+        'label', CASE WHEN mine.label <> (remote).label THEN mine.label END,
+        'active', CASE WHEN active IS DISTINCT FROM (remote).active AND webhook_bridge.has_switch(owner) THEN active END);
+    IF jsonb_strip_nulls(changes - 'options') <> '{}' OR mine.options <> '{}' THEN
+        remote := webhook_bridge.change_remote(owner, remote, changes);
+        -- an update may leave the switch alone
+        IF changes ->> 'active' IS NOT NULL AND (remote).active <> active THEN
+            remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('active', active));
+        END IF;
+    END IF;
+    PERFORM webhook_bridge.seen(mine.id, remote);
+    RETURN webhook_bridge.describe_webhook(owner, remote);
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.register_webhook(text, text, text, text, boolean, jsonb) IS
+'Registers a webhook at the account''s provider, or adopts the one that has the same topic and URL there. The endpoint must be committed before';
+
+CREATE FUNCTION webhook_bridge.adopt_webhook(account text, remote_id text, endpoint text)
+RETURNS webhook_bridge.webhook_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+    target webhook_bridge.endpoints := webhook_bridge.endpoint_for(webhook_bridge.account_row(account), endpoint);
+    mine webhook_bridge.webhooks;
+    remote webhook_bridge.remote_webhook;
+    secret text := webhook_bridge.webhook_secret(owner, endpoint);
+    url text := webhook_bridge.delivery_url(endpoint);
+BEGIN
+    SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', remote_id));
+    IF (remote).topic IS NULL THEN
+        RAISE EXCEPTION 'webhook "%" of account "%" cannot be adopted', remote_id, account
+            USING ERRCODE = 'WB017',
+                  DETAIL = 'The provider does not say what its topic is.';
+    END IF;
+    INSERT INTO webhook_bridge.webhooks AS w (account, endpoint, topic, label, desired_active)
+    VALUES (owner.name, endpoint, (remote).topic, (remote).label, coalesce((remote).active, true))
+    ON CONFLICT ON CONSTRAINT webhooks_registration_key DO UPDATE SET desired_active = excluded.desired_active
+    RETURNING w.* INTO mine;
+    IF secret IS NOT NULL OR (remote).delivery_url IS DISTINCT FROM url THEN
+        remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('delivery_url', url, 'secret', secret));
+    END IF;
+    PERFORM webhook_bridge.seen(mine.id, remote);
+    RETURN webhook_bridge.describe_webhook(owner, remote);
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.adopt_webhook(text, text, text) IS
+'Takes over a webhook that was registered elsewhere: its deliveries arrive at the endpoint from then on, signed with its secret';
+
+CREATE FUNCTION webhook_bridge.update_webhook(
+    id bigint,
+    topic text DEFAULT NULL,
+    endpoint text DEFAULT NULL,
+    label text DEFAULT NULL,
+    active boolean DEFAULT NULL,
+    options jsonb DEFAULT NULL)
+RETURNS webhook_bridge.webhook_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    mine webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
+    owner webhook_bridge.accounts := webhook_bridge.account_row(mine.account);
+    target webhook_bridge.endpoints := webhook_bridge.endpoint_for(owner, coalesce(endpoint, mine.endpoint));
+    remote webhook_bridge.remote_webhook;
+    changes jsonb;
+BEGIN
+    IF mine.remote_id IS NULL THEN
+        RAISE EXCEPTION 'webhook % is not registered', id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Its state is "%s".', mine.remote_state),
+                  HINT = 'Register it with webhook_bridge.register_webhook().';
+    END IF;
+    UPDATE webhook_bridge.webhooks w
+    SET topic = coalesce(topic, w.topic), endpoint = target.name, label = coalesce(label, w.label),
+        options = coalesce(options, w.options)
+    WHERE w.id = id;
+    SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
+    changes := jsonb_build_object(
+        'topic', nullif(topic, mine.topic), 'delivery_url', webhook_bridge.delivery_url(target.name), 'label', label,
+        'options', options,
+        'secret', CASE WHEN endpoint <> mine.endpoint THEN webhook_bridge.webhook_secret(owner, endpoint) END);
+    remote := webhook_bridge.change_remote(owner, remote, changes);
+    PERFORM webhook_bridge.seen(id, remote);
+    IF active IS NOT NULL THEN
+        RETURN webhook_bridge.set_webhook_active(id, active);
+    END IF;
+    RETURN webhook_bridge.describe_webhook(owner, remote);
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.update_webhook(bigint, text, text, text, boolean, jsonb) IS
+'Changes a webhook at its provider; what is null stays as it is. The delivery URL becomes that of the endpoint';
+
+CREATE FUNCTION webhook_bridge.set_webhook_active(id bigint, active boolean)
+RETURNS webhook_bridge.webhook_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    mine webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
+    owner webhook_bridge.accounts := webhook_bridge.account_row(mine.account);
+    remote webhook_bridge.remote_webhook;
+BEGIN
+    IF active IS NULL THEN
+        RAISE EXCEPTION 'active must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF webhook_bridge.has_switch(owner) AND mine.remote_id IS NOT NULL THEN
+        SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
+        IF (remote).active IS DISTINCT FROM active THEN
+            remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('active', active));
+        END IF;
+    ELSIF active THEN
+        IF mine.remote_id IS NULL OR NOT mine.desired_active THEN
+            RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
+        END IF;
+        SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
+    ELSIF mine.remote_id IS NOT NULL THEN
+        -- no such switch: not there is not active
+        PERFORM webhook_bridge.delete_remote(owner, mine.remote_id);
+        UPDATE webhook_bridge.webhooks w
+        SET desired_active = false, remote_id = NULL, remote_state = 'inactive', checked_at = clock_timestamp()
+        WHERE w.id = id;
+        RETURN ROW(id, owner.name, mine.endpoint, mine.topic, NULL, NULL, mine.label, false, 'inactive', NULL, NULL, NULL)::webhook_bridge.webhook_info;
+    ELSE
+        UPDATE webhook_bridge.webhooks w SET desired_active = false WHERE w.id = id;
+        RETURN ROW(id, owner.name, mine.endpoint, mine.topic, NULL, NULL, mine.label, false, mine.remote_state, NULL, NULL, NULL)::webhook_bridge.webhook_info;
+    END IF;
+    UPDATE webhook_bridge.webhooks w SET desired_active = active WHERE w.id = id;
+    PERFORM webhook_bridge.seen(id, remote);
+    RETURN webhook_bridge.describe_webhook(owner, remote);
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.set_webhook_active(bigint, boolean) IS
+'Stops or resumes the deliveries of a webhook. Where a provider has no such switch, it is deleted there and registered again';
+
+CREATE FUNCTION webhook_bridge.delete_remote(account webhook_bridge.accounts, remote_id text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM webhook_bridge.remote_call(account, 'delete', jsonb_build_object('remote_id', delete_remote.remote_id));
+EXCEPTION
+    WHEN SQLSTATE 'WB012' THEN
+        NULL;    -- that is what was wanted
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.delete_remote(webhook_bridge.accounts, text) IS
+'Private: deletes a webhook at its provider, unless it is not there any more';
+
+CREATE FUNCTION webhook_bridge.delete_webhook(id bigint)
+RETURNS void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mine webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
+BEGIN
+    IF mine.remote_id IS NOT NULL THEN
+        PERFORM webhook_bridge.delete_remote(webhook_bridge.account_row(mine.account), mine.remote_id);
+    ELSIF mine.remote_state = 'manual' THEN
+        RAISE NOTICE 'webhook % was registered by people, who have to be asked to remove it', id;
+    END IF;
+    DELETE FROM webhook_bridge.webhooks w WHERE w.id = delete_webhook.id;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.delete_webhook(bigint) IS
+'Deletes a webhook at its provider and here';
+
+CREATE FUNCTION webhook_bridge.sync_webhooks(account text, repair boolean DEFAULT false)
+RETURNS TABLE (id bigint, endpoint text, topic text, remote_id text, difference text, wanted text, actual text, repaired boolean)
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+    managed boolean := (SELECT p.request_function IS NOT NULL FROM webhook_bridge.providers p WHERE p.name = owner.provider);
+    there webhook_bridge.remote_webhook[] := '{}';
+    mine webhook_bridge.webhooks;
+    remote webhook_bridge.remote_webhook;
+    url text;
+    matched text[] := '{}';
+    target text;
+BEGIN
+    IF managed THEN
+        there := ARRAY(SELECT r FROM webhook_bridge.remote_list(owner, '{}') AS r);
+    END IF;
+    FOR mine IN SELECT w.* FROM webhook_bridge.webhooks w WHERE w.account = owner.name ORDER BY w.id LOOP
+        id := mine.id; endpoint := mine.endpoint; topic := mine.topic; remote_id := mine.remote_id;
+        difference := NULL; wanted := NULL; actual := NULL; repaired := NULL;
+        url := webhook_bridge.delivery_url(mine.endpoint);
+        IF NOT managed THEN
+            difference := 'unknown'; wanted := mine.remote_state;
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        SELECT (r).* INTO remote FROM unnest(there) AS r
+        WHERE r.remote_id = mine.remote_id OR (r.topic = mine.topic AND r.delivery_url = url AND r.remote_id <> ALL (matched))
+        ORDER BY r.remote_id = mine.remote_id DESC NULLS LAST LIMIT 1;
+
+        IF (remote).remote_id IS NULL THEN
+            difference := CASE WHEN mine.desired_active THEN 'missing' END;
+            wanted := CASE WHEN mine.desired_active THEN 'active' ELSE 'inactive' END;
+            IF repair AND mine.desired_active THEN
+                SELECT r.remote_id INTO remote_id FROM webhook_bridge.register_webhook(
+                    mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options) AS r;
+                repaired := true;
+            END IF;
+        ELSE
+            matched := matched || (remote).remote_id;
+            remote_id := (remote).remote_id;
+            IF (remote).topic <> mine.topic THEN
+                difference := 'topic'; wanted := mine.topic; actual := (remote).topic;
+            ELSIF (remote).delivery_url IS DISTINCT FROM url THEN
+                difference := 'delivery_url'; wanted := split_part(url, '?', 1); actual := split_part((remote).delivery_url, '?', 1);
+            ELSIF (remote).active <> mine.desired_active THEN
+                difference := 'active'; wanted := mine.desired_active; actual := (remote).active;
+            ELSIF mine.remote_id IS DISTINCT FROM (remote).remote_id THEN
+                difference := 'remote_id'; wanted := mine.remote_id; actual := (remote).remote_id;
+            END IF;
+            IF repair THEN
+                PERFORM webhook_bridge.seen(mine.id, remote);
+                IF difference IN ('topic', 'delivery_url') THEN
+                    remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object(
+                        'topic', nullif(mine.topic, (remote).topic), 'delivery_url', url));
+                    PERFORM webhook_bridge.seen(mine.id, remote);
+                END IF;
+                IF (remote).active <> mine.desired_active THEN
+                    PERFORM webhook_bridge.set_webhook_active(mine.id, mine.desired_active);
+                END IF;
+                IF difference IS NOT NULL THEN
+                    repaired := true;
+                END IF;
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+
+    FOREACH remote IN ARRAY there LOOP
+        CONTINUE WHEN (remote).remote_id = ANY (matched);
+        id := NULL; endpoint := NULL; topic := (remote).topic; remote_id := (remote).remote_id;
+        difference := 'not known here'; wanted := NULL; actual := split_part((remote).delivery_url, '?', 1); repaired := NULL;
+        -- one that delivers to an endpoint is ours
+        SELECT e.name INTO target FROM webhook_bridge.endpoints e
+        WHERE e.provider = owner.provider AND coalesce(e.account, owner.name) = owner.name
+          AND webhook_bridge.delivery_url(e.name) = (remote).delivery_url
+          AND NOT EXISTS (SELECT FROM webhook_bridge.webhooks w
+                          WHERE w.account = owner.name AND w.endpoint = e.name AND w.topic = (remote).topic);
+        IF target IS NOT NULL THEN
+            endpoint := target;
+            IF repair THEN
+                SELECT a.id INTO id FROM webhook_bridge.adopt_webhook(owner.name, (remote).remote_id, target) AS a;
+                repaired := true;
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.sync_webhooks(text, boolean) IS
+'What is wanted here and what is at the provider, row by row: difference is null where they agree. Nothing is changed unless repair is true; then what is wanted is restored, and what delivers to an endpoint is adopted';
+
+CREATE FUNCTION webhook_bridge.registration_request(endpoint text, options jsonb DEFAULT '{}')
+RETURNS text
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind webhook_bridge.providers;
+    topics text[];
+    asked jsonb := '{}';
+    result text;
+BEGIN
+    SELECT p.* INTO kind FROM webhook_bridge.endpoints e JOIN webhook_bridge.providers p ON p.name = e.provider
+    WHERE e.name = registration_request.endpoint;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', endpoint
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT name FROM webhook_bridge.endpoints shows those there are.';
+    END IF;
+    IF kind.registration_function IS NULL THEN
+        RAISE EXCEPTION 'nobody has to be asked for webhooks of provider "%"', kind.name
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Register them with webhook_bridge.register_webhook().';
+    END IF;
+    SELECT array_agg(w.topic ORDER BY w.id) INTO topics
+    FROM webhook_bridge.webhooks w WHERE w.endpoint = registration_request.endpoint AND w.desired_active;
+    IF topics IS NULL THEN
+        RAISE EXCEPTION 'there is nothing to ask for'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('No webhook is registered for endpoint "%s".', endpoint),
+                  HINT = 'Say what is wanted with webhook_bridge.register_webhook(), once for each topic.';
+    END IF;
+    SELECT coalesce(jsonb_object_agg(o.key, o.value ORDER BY w.id), '{}') INTO asked
+    FROM webhook_bridge.webhooks w, jsonb_each(w.options) AS o WHERE w.endpoint = registration_request.endpoint;
+    EXECUTE format('SELECT %s($1, $2, $3)', kind.registration_function) INTO result
+    USING webhook_bridge.delivery_url(endpoint), topics, asked || coalesce(options, '{}');
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.registration_request(text, jsonb) IS
+'The text to send to a provider where people register webhooks: URL, topics and what else they have to know';
