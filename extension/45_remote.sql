@@ -147,6 +147,9 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.remote_request(webhook_bridge.accounts, text, jsonb) IS
 'Private: the request for an operation, null if the provider does not have it';
 
+-- Tries again what does no harm a second time: after a failure of the provider's
+-- reads and deletions, after "too many requests", which is answered instead of
+-- doing anything, all.  No pause is begun that would end after http_timeout.
 CREATE FUNCTION webhook_bridge.remote_call(account webhook_bridge.accounts, operation text, webhook jsonb)
 RETURNS SETOF webhook_bridge.remote_webhook
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -156,8 +159,17 @@ DECLARE
     kind webhook_bridge.providers;
     request webhook_bridge.http_request := webhook_bridge.remote_request(account, operation, webhook);
     response webhook_bridge.http_response;
+    repeatable boolean := operation IN ('list', 'get', 'count', 'topics', 'failed', 'delete');
+    deadline timestamptz := clock_timestamp() + current_setting('webhook_bridge.http_timeout')::interval;
+    next_pause interval := '200 milliseconds';
+    pause interval;
+    rows webhook_bridge.remote_webhook[];
     row webhook_bridge.remote_webhook;
     wait text;
+    code text;
+    said text;
+    more text;
+    hint text;
 BEGIN
     SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = (account).provider;
     IF (request).method IS NULL THEN
@@ -166,16 +178,34 @@ BEGIN
                   DETAIL = format('Its management API has no operation "%s".', operation);
     END IF;
 
-    response := webhook_bridge.http_call(request, operation IN ('list', 'get', 'count', 'topics', 'failed', 'delete'));
-
-    FOR row IN EXECUTE format('SELECT * FROM %s($1, $2, $3, $4)', kind.response_function)
-               USING operation, (response).status, (response).headers, (response).body
     LOOP
-        IF row.error IS NULL THEN
-            RETURN NEXT row;
+        BEGIN
+            response := webhook_bridge.http_call(request, repeatable);
+        EXCEPTION
+            WHEN SQLSTATE 'WB001' OR SQLSTATE 'WB002' OR SQLSTATE 'WB003' OR SQLSTATE 'WB004' THEN
+                GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, said = MESSAGE_TEXT, more = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+                RAISE EXCEPTION USING ERRCODE = code, MESSAGE = said, DETAIL = format('Operation "%s", %s', operation, more),
+                    HINT = coalesce(nullif(hint, ''), 'What was done is found by the next call.');
+        END;
+
+        EXECUTE format('SELECT array_agg(r) FROM %s($1, $2, $3, $4) AS r', kind.response_function) INTO rows
+        USING operation, (response).status, (response).headers, (response).body;
+        SELECT (r).* INTO row FROM unnest(rows) AS r WHERE r.error IS NOT NULL LIMIT 1;
+        EXIT WHEN NOT FOUND;
+
+        wait := (response).headers ->> 'retry-after';
+        pause := CASE WHEN wait ~ '^[0-9]{1,9}$' THEN make_interval(secs => wait::integer) END;
+        IF row.error = 'rate_limited' AND pause IS NOT NULL OR row.error = 'server_failure' AND repeatable THEN
+            pause := greatest(pause, next_pause);
+        ELSE
+            pause := NULL;
+        END IF;
+        IF clock_timestamp() + pause < deadline THEN
+            PERFORM pg_sleep_for(pause);
+            next_pause := next_pause * 2;
             CONTINUE;
         END IF;
-        wait := (response).headers ->> 'retry-after';
+
         RAISE EXCEPTION USING
             ERRCODE = CASE row.error WHEN 'unauthorized' THEN 'WB011' WHEN 'not_found' THEN 'WB012' WHEN 'already_exists' THEN 'WB013'
                                      WHEN 'invalid' THEN 'WB014' WHEN 'rate_limited' THEN 'WB015' WHEN 'server_failure' THEN 'WB016'
@@ -204,6 +234,8 @@ BEGIN
                        WHEN 'server_failure' THEN 'Try again later; what was done is found then.'
                        ELSE 'Check the base URL of the account.' END;
     END LOOP;
+
+    RETURN QUERY SELECT (r).* FROM unnest(rows) AS r;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.remote_call(webhook_bridge.accounts, text, jsonb) IS
