@@ -222,7 +222,10 @@ BEGIN
                                            split_part((request).url, '?', 1), (response).status),
                                webhook_bridge.mask_secrets(row.message,
                                    ARRAY(SELECT c.value FROM jsonb_each_text((account).credentials) AS c)
-                                   || (webhook ->> 'secret') || split_part(webhook ->> 'delivery_url', '?', 2))),
+                                   || (webhook ->> 'secret') || split_part(webhook ->> 'delivery_url', '?', 2)
+                                   -- it may repeat what it was told by earlier calls
+                                   || ARRAY(SELECT x.secret FROM webhook_bridge.secrets x JOIN webhook_bridge.endpoints e ON e.name = x.endpoint
+                                            WHERE e.provider = kind.name))),
             HINT = CASE row.error
                        WHEN 'unauthorized' THEN 'Check the credentials of the account, and what they are allowed to do.'
                        WHEN 'not_found' THEN 'webhook_bridge.sync_webhooks() shows what is there.'
