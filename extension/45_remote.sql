@@ -791,17 +791,19 @@ BEGIN
         IF mine.remote_id IS NULL OR NOT mine.desired_active THEN
             RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
         END IF;
-        SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
-    ELSIF mine.remote_id IS NOT NULL THEN
+        BEGIN
+            SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
+        EXCEPTION
+            WHEN SQLSTATE 'WB012' THEN
+                RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
+        END;
+    ELSE
         -- no such switch: not there is not active
-        PERFORM webhook_bridge.delete_remote(owner, mine.remote_id);
+        PERFORM webhook_bridge.delete_remote(owner, mine);
         UPDATE webhook_bridge.webhooks w
         SET desired_active = false, remote_id = NULL, remote_state = 'inactive', checked_at = clock_timestamp()
         WHERE w.id = id;
         RETURN ROW(id, owner.name, mine.endpoint, mine.topic, NULL, NULL, mine.label, false, 'inactive', NULL, NULL, NULL)::webhook_bridge.webhook_info;
-    ELSE
-        UPDATE webhook_bridge.webhooks w SET desired_active = false WHERE w.id = id;
-        RETURN ROW(id, owner.name, mine.endpoint, mine.topic, NULL, NULL, mine.label, false, mine.remote_state, NULL, NULL, NULL)::webhook_bridge.webhook_info;
     END IF;
     UPDATE webhook_bridge.webhooks w SET desired_active = active WHERE w.id = id;
     PERFORM webhook_bridge.seen(id, remote);
@@ -811,19 +813,25 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.set_webhook_active(bigint, boolean) IS
 'Stops or resumes the deliveries of a webhook. Where a provider has no such switch, it is deleted there and registered again';
 
-CREATE FUNCTION webhook_bridge.delete_remote(account webhook_bridge.accounts, remote_id text)
+CREATE FUNCTION webhook_bridge.delete_remote(account webhook_bridge.accounts, webhook webhook_bridge.webhooks)
 RETURNS void
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- without an id: made by a call whose transaction was lost, or not there
+    id text := coalesce((webhook).remote_id, (webhook_bridge.remote_find(
+                   account, (webhook).topic, webhook_bridge.delivery_url((webhook).endpoint))).remote_id);
 BEGIN
-    PERFORM FROM webhook_bridge.remote_call(account, 'delete', jsonb_build_object('remote_id', delete_remote.remote_id));
+    IF id IS NOT NULL THEN
+        PERFORM FROM webhook_bridge.remote_call(account, 'delete', jsonb_build_object('remote_id', id));
+    END IF;
 EXCEPTION
     WHEN SQLSTATE 'WB012' THEN
         NULL;    -- that is what was wanted
 END
 $$;
-COMMENT ON FUNCTION webhook_bridge.delete_remote(webhook_bridge.accounts, text) IS
+COMMENT ON FUNCTION webhook_bridge.delete_remote(webhook_bridge.accounts, webhook_bridge.webhooks) IS
 'Private: deletes a webhook at its provider, unless it is not there any more';
 
 CREATE FUNCTION webhook_bridge.delete_webhook(id bigint)
@@ -834,10 +842,10 @@ AS $$
 DECLARE
     mine webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
 BEGIN
-    IF mine.remote_id IS NOT NULL THEN
-        PERFORM webhook_bridge.delete_remote(webhook_bridge.account_row(mine.account), mine.remote_id);
-    ELSIF mine.remote_state = 'manual' THEN
+    IF mine.remote_state = 'manual' THEN
         RAISE NOTICE 'webhook % was registered by people, who have to be asked to remove it', id;
+    ELSE
+        PERFORM webhook_bridge.delete_remote(webhook_bridge.account_row(mine.account), mine);
     END IF;
     DELETE FROM webhook_bridge.webhooks w WHERE w.id = delete_webhook.id;
 END
