@@ -150,6 +150,9 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.remote_request(webhook_bridge.accounts, text, jsonb) IS
 'Private: the request for an operation, null if the provider does not have it';
 
+-- Tries again what does no harm a second time: after a failure of the provider's
+-- reads and deletions, after "too many requests", which is answered instead of
+-- doing anything, all.  No pause is begun that would end after http_timeout.
 CREATE FUNCTION webhook_bridge.remote_call(account webhook_bridge.accounts, operation text, webhook jsonb)
 RETURNS SETOF webhook_bridge.remote_webhook
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -159,8 +162,17 @@ DECLARE
     kind webhook_bridge.providers;
     request webhook_bridge.http_request := webhook_bridge.remote_request(account, operation, webhook);
     response webhook_bridge.http_response;
+    repeatable boolean := operation IN ('list', 'get', 'count', 'topics', 'failed', 'delete');
+    deadline timestamptz := clock_timestamp() + current_setting('webhook_bridge.http_timeout')::interval;
+    next_pause interval := '200 milliseconds';
+    pause interval;
+    rows webhook_bridge.remote_webhook[];
     row webhook_bridge.remote_webhook;
     wait text;
+    code text;
+    said text;
+    more text;
+    hint text;
 BEGIN
     SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = (account).provider;
     IF (request).method IS NULL THEN
@@ -169,16 +181,34 @@ BEGIN
                   DETAIL = format('Its management API has no operation "%s".', operation);
     END IF;
 
-    response := webhook_bridge.http_call(request, operation IN ('list', 'get', 'count', 'topics', 'failed', 'delete'));
-
-    FOR row IN EXECUTE format('SELECT * FROM %s($1, $2, $3, $4)', kind.response_function)
-               USING operation, (response).status, (response).headers, (response).body
     LOOP
-        IF row.error IS NULL THEN
-            RETURN NEXT row;
+        BEGIN
+            response := webhook_bridge.http_call(request, repeatable);
+        EXCEPTION
+            WHEN SQLSTATE 'WB001' OR SQLSTATE 'WB002' OR SQLSTATE 'WB003' OR SQLSTATE 'WB004' THEN
+                GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, said = MESSAGE_TEXT, more = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+                RAISE EXCEPTION USING ERRCODE = code, MESSAGE = said, DETAIL = format('Operation "%s", %s', operation, more),
+                    HINT = coalesce(nullif(hint, ''), 'What was done is found by the next call.');
+        END;
+
+        EXECUTE format('SELECT array_agg(r) FROM %s($1, $2, $3, $4) AS r', kind.response_function) INTO rows
+        USING operation, (response).status, (response).headers, (response).body;
+        SELECT (r).* INTO row FROM unnest(rows) AS r WHERE r.error IS NOT NULL LIMIT 1;
+        EXIT WHEN NOT FOUND;
+
+        wait := (response).headers ->> 'retry-after';
+        pause := CASE WHEN wait ~ '^[0-9]{1,9}$' THEN make_interval(secs => wait::integer) END;
+        IF row.error = 'rate_limited' AND pause IS NOT NULL OR row.error = 'server_failure' AND repeatable THEN
+            pause := greatest(pause, next_pause);
+        ELSE
+            pause := NULL;
+        END IF;
+        IF clock_timestamp() + pause < deadline THEN
+            PERFORM pg_sleep_for(pause);
+            next_pause := next_pause * 2;
             CONTINUE;
         END IF;
-        wait := (response).headers ->> 'retry-after';
+
         RAISE EXCEPTION USING
             ERRCODE = CASE row.error WHEN 'unauthorized' THEN 'WB011' WHEN 'not_found' THEN 'WB012' WHEN 'already_exists' THEN 'WB013'
                                      WHEN 'invalid' THEN 'WB014' WHEN 'rate_limited' THEN 'WB015' WHEN 'server_failure' THEN 'WB016'
@@ -195,7 +225,10 @@ BEGIN
                                            split_part((request).url, '?', 1), (response).status),
                                webhook_bridge.mask_secrets(row.message,
                                    ARRAY(SELECT c.value FROM jsonb_each_text((account).credentials) AS c)
-                                   || (webhook ->> 'secret') || split_part(webhook ->> 'delivery_url', '?', 2))),
+                                   || (webhook ->> 'secret') || split_part(webhook ->> 'delivery_url', '?', 2)
+                                   -- it may repeat what it was told by earlier calls
+                                   || ARRAY(SELECT x.secret FROM webhook_bridge.secrets x JOIN webhook_bridge.endpoints e ON e.name = x.endpoint
+                                            WHERE e.provider = kind.name))),
             HINT = CASE row.error
                        WHEN 'unauthorized' THEN 'Check the credentials of the account, and what they are allowed to do.'
                        WHEN 'not_found' THEN 'webhook_bridge.sync_webhooks() shows what is there.'
@@ -207,6 +240,8 @@ BEGIN
                        WHEN 'server_failure' THEN 'Try again later; what was done is found then.'
                        ELSE 'Check the base URL of the account.' END;
     END LOOP;
+
+    RETURN QUERY SELECT (r).* FROM unnest(rows) AS r;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.remote_call(webhook_bridge.accounts, text, jsonb) IS
@@ -786,17 +821,19 @@ BEGIN
         IF mine.remote_id IS NULL OR NOT mine.desired_active THEN
             RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
         END IF;
-        SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
-    ELSIF mine.remote_id IS NOT NULL THEN
+        BEGIN
+            SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
+        EXCEPTION
+            WHEN SQLSTATE 'WB012' THEN
+                RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
+        END;
+    ELSE
         -- no such switch: not there is not active
-        PERFORM webhook_bridge.delete_remote(owner, mine.remote_id);
+        PERFORM webhook_bridge.delete_remote(owner, mine);
         UPDATE webhook_bridge.webhooks w
         SET desired_active = false, remote_id = NULL, remote_state = 'inactive', checked_at = clock_timestamp()
         WHERE w.id = id;
         RETURN ROW(id, owner.name, mine.endpoint, mine.topic, NULL, NULL, mine.label, false, 'inactive', NULL, NULL, NULL)::webhook_bridge.webhook_info;
-    ELSE
-        UPDATE webhook_bridge.webhooks w SET desired_active = false WHERE w.id = id;
-        RETURN ROW(id, owner.name, mine.endpoint, mine.topic, NULL, NULL, mine.label, false, mine.remote_state, NULL, NULL, NULL)::webhook_bridge.webhook_info;
     END IF;
     UPDATE webhook_bridge.webhooks w SET desired_active = active WHERE w.id = id;
     PERFORM webhook_bridge.seen(id, remote);
@@ -806,19 +843,25 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.set_webhook_active(bigint, boolean) IS
 'Stops or resumes the deliveries of a webhook. Where a provider has no such switch, it is deleted there and registered again';
 
-CREATE FUNCTION webhook_bridge.delete_remote(account webhook_bridge.accounts, remote_id text)
+CREATE FUNCTION webhook_bridge.delete_remote(account webhook_bridge.accounts, webhook webhook_bridge.webhooks)
 RETURNS void
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- without an id: made by a call whose transaction was lost, or not there
+    id text := coalesce((webhook).remote_id, (webhook_bridge.remote_find(
+                   account, (webhook).topic, webhook_bridge.delivery_url((webhook).endpoint))).remote_id);
 BEGIN
-    PERFORM FROM webhook_bridge.remote_call(account, 'delete', jsonb_build_object('remote_id', delete_remote.remote_id));
+    IF id IS NOT NULL THEN
+        PERFORM FROM webhook_bridge.remote_call(account, 'delete', jsonb_build_object('remote_id', id));
+    END IF;
 EXCEPTION
     WHEN SQLSTATE 'WB012' THEN
         NULL;    -- that is what was wanted
 END
 $$;
-COMMENT ON FUNCTION webhook_bridge.delete_remote(webhook_bridge.accounts, text) IS
+COMMENT ON FUNCTION webhook_bridge.delete_remote(webhook_bridge.accounts, webhook_bridge.webhooks) IS
 'Private: deletes a webhook at its provider, unless it is not there any more';
 
 CREATE FUNCTION webhook_bridge.delete_webhook(id bigint)
@@ -830,10 +873,10 @@ AS $$
 DECLARE
     mine webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
 BEGIN
-    IF mine.remote_id IS NOT NULL THEN
-        PERFORM webhook_bridge.delete_remote(webhook_bridge.account_row(mine.account), mine.remote_id);
-    ELSIF mine.remote_state = 'manual' THEN
+    IF mine.remote_state = 'manual' THEN
         RAISE NOTICE 'webhook % was registered by people, who have to be asked to remove it', id;
+    ELSE
+        PERFORM webhook_bridge.delete_remote(webhook_bridge.account_row(mine.account), mine);
     END IF;
     DELETE FROM webhook_bridge.webhooks w WHERE w.id = delete_webhook.id;
 END

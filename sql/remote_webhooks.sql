@@ -6,6 +6,8 @@
 \pset null '(null)'
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+-- no time for trying again
+SET webhook_bridge.http_timeout = '100ms';
 
 -- takes the place of the client; a sequence, because what was sent is not undone
 CREATE TABLE replaced AS SELECT pg_get_functiondef(p.oid) AS definition
