@@ -849,10 +849,17 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- without an id: made by a call whose transaction was lost, or not there
-    id text := coalesce((webhook).remote_id, (webhook_bridge.remote_find(
-                   account, (webhook).topic, webhook_bridge.delivery_url((webhook).endpoint))).remote_id);
+    id text := (webhook).remote_id;
 BEGIN
+    IF NOT EXISTS (SELECT FROM webhook_bridge.providers p
+                   WHERE p.name = (account).provider AND p.request_function IS NOT NULL) THEN
+        RETURN;    -- people register there
+    END IF;
+    IF id IS NULL THEN
+        -- made by a call whose transaction was lost, or not there
+        id := (webhook_bridge.remote_find(
+                   account, (webhook).topic, webhook_bridge.delivery_url((webhook).endpoint))).remote_id;
+    END IF;
     IF id IS NOT NULL THEN
         PERFORM FROM webhook_bridge.remote_call(account, 'delete', jsonb_build_object('remote_id', id));
     END IF;
