@@ -368,7 +368,7 @@ make_handshake(WbProvider *provider, HeapTuple row, TupleDesc desc)
 		.is_json = DatumGetBool(column(row, desc, COL_HANDSHAKE_IS_JSON, &isnull)),
 		.is_signed = DatumGetBool(column(row, desc, COL_HANDSHAKE_SIGNED, &isnull)),
 		.can_be_signed = provider->scheme.algorithm != WB_ALG_NONE};
-	WbHandshakeError error;
+	WbColumnError error;
 
 	if (!wb_handshake_parse(&text, &provider->handshake, &error))
 		elog(ERROR, "column %s of a provider is not usable: %s", error.column, error.problem);
@@ -387,7 +387,7 @@ wb_scheme_from_row(HeapTuple row, TupleDesc desc, int first_column, WbScheme *sc
 		&text.algorithm, &text.encoding, &text.signature_from, &text.list_separator,
 		&text.element_prefix, &text.signed_content, &text.secret_encoding,
 		&text.timestamp_from, &text.timestamp_format, &text.body_digest_from};
-	WbSchemeError error;
+	WbColumnError error;
 	Datum tolerance;
 	bool isnull;
 

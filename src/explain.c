@@ -58,7 +58,6 @@ static Datum required_member(HeapTupleHeader row, const char *name);
 static WbSlice member_bytes(HeapTupleHeader row, const char *name);
 static int member_texts(HeapTupleHeader row, const char *name, WbSlice **texts);
 static void put_text(Datum *values, bool *nulls, int column, const char *text, size_t len);
-static bool count_bytes(void *total, const char *data, size_t len);
 
 /*
  * inspect_signature(request, secret) → a row, declared in
@@ -125,7 +124,7 @@ inspect(const WbScheme *scheme, WbKey *key, WbMessage *message, TimestampTz at,
 	const char *text;
 
 	/* twice, because a sink must not raise an error for want of memory */
-	(void) wb_signature_explain(scheme, key, message, wb_unix_ms(at), count_bytes, &length, details);
+	(void) wb_signature_explain(scheme, key, message, wb_unix_ms(at), wb_count_sink, &length, details);
 	content.data = MemoryContextAllocHuge(CurrentMemoryContext, length + 1);
 	content.len = 0;
 	content.capacity = length;
@@ -179,7 +178,7 @@ read_scheme(HeapTupleHeader kind, WbScheme *scheme, const char **problem)
 		.timestamp_format = member_bytes(kind, "timestamp_format"),
 		.body_digest_from = member_bytes(kind, "body_digest_from"),
 		.tolerance_s = -1};
-	WbSchemeError error;
+	WbColumnError error;
 	bool isnull;
 	Datum tolerance = GetAttributeByName(kind, "tolerance", &isnull);
 
@@ -268,12 +267,4 @@ put_text(Datum *values, bool *nulls, int column, const char *text, size_t len)
 {
 	values[column] = PointerGetDatum(cstring_to_text_with_len(text, (int) len));
 	nulls[column] = false;
-}
-
-/* A sink that only counts. */
-static bool
-count_bytes(void *total, const char *data, size_t len)
-{
-	*(size_t *) total += len;
-	return true;
 }

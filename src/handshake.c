@@ -23,28 +23,20 @@
 #define MAX_COMPARED 1024 /* bytes of what a condition makes of a request */
 
 static bool
-fail_column(WbHandshakeError *error, const char *column, const char *problem)
-{
-	error->column = column;
-	error->problem = problem;
-	return false;
-}
-
-static bool
-parse_template(WbSlice text, WbTemplate *template, const char *column, WbHandshakeError *error)
+parse_template(WbSlice text, WbTemplate *template, const char *column, WbColumnError *error)
 {
 	WbTemplateError problem;
 
 	if (!wb_template_parse(text, template, &problem))
-		return fail_column(error, column, problem.problem);
+		return wb_column_fail(error, column, problem.problem);
 	for (int i = 0; i < template->part_count; i++)
 		switch (template->parts[i].kind)
 		{
 			case WB_PART_SECRET:
-				return fail_column(error, column, "A handshake must not depend on the secret but by {hmac:}.");
+				return wb_column_fail(error, column, "A handshake must not depend on the secret but by {hmac:}.");
 			case WB_PART_TS:
 			case WB_PART_SIG:
-				return fail_column(error, column, "Elements of the signature are not known here.");
+				return wb_column_fail(error, column, "Elements of the signature are not known here.");
 			default:
 				break;
 		}
@@ -61,32 +53,32 @@ has_hmac(const WbTemplate *template)
 }
 
 bool
-wb_handshake_parse(const WbHandshakeText *text, WbHandshake *handshake, WbHandshakeError *error)
+wb_handshake_parse(const WbHandshakeText *text, WbHandshake *handshake, WbColumnError *error)
 {
 	memset(handshake, 0, sizeof(*handshake));
 	if (!text->has_condition)
 	{
 		if (text->has_equals || text->has_reply)
-			return fail_column(error, "handshake_if", "Without it there is no handshake to compare and to answer.");
+			return wb_column_fail(error, "handshake_if", "Without it there is no handshake to compare and to answer.");
 		return true;
 	}
 	if (!text->has_equals)
-		return fail_column(error, "handshake_equals", "It is missing, so that every request would be a handshake.");
+		return wb_column_fail(error, "handshake_equals", "It is missing, so that every request would be a handshake.");
 	if (!text->has_reply)
-		return fail_column(error, "handshake_reply", "It is missing, so that there is nothing to answer.");
+		return wb_column_fail(error, "handshake_reply", "It is missing, so that there is nothing to answer.");
 	if (!parse_template(text->condition, &handshake->condition, "handshake_if", error) ||
 		!parse_template(text->equals, &handshake->equals, "handshake_equals", error) ||
 		!parse_template(text->reply, &handshake->reply, "handshake_reply", error))
 		return false;
 	if (has_hmac(&handshake->condition))
-		return fail_column(error, "handshake_if", "Only the reply can contain {hmac:}.");
+		return wb_column_fail(error, "handshake_if", "Only the reply can contain {hmac:}.");
 	if (has_hmac(&handshake->equals))
-		return fail_column(error, "handshake_equals", "Only the reply can contain {hmac:}.");
+		return wb_column_fail(error, "handshake_equals", "Only the reply can contain {hmac:}.");
 	if (has_hmac(&handshake->reply) && !text->is_signed)
-		return fail_column(error, "handshake_signed",
-						   "The reply is computed with the secret, so that only who knows it may ask for it.");
+		return wb_column_fail(error, "handshake_signed",
+							  "The reply is computed with the secret, so that only who knows it may ask for it.");
 	if (text->is_signed && !text->can_be_signed)
-		return fail_column(error, "handshake_signed", "The provider signs nothing, so that no handshake would be answered.");
+		return wb_column_fail(error, "handshake_signed", "The provider signs nothing, so that no handshake would be answered.");
 	handshake->is_json = text->is_json;
 	handshake->is_signed = text->is_signed;
 	handshake->exists = true;

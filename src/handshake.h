@@ -38,20 +38,13 @@ typedef struct WbHandshake
 	WbTemplate reply;
 } WbHandshake;
 
-/* Which column is wrong and why. */
-typedef struct WbHandshakeError
-{
-	const char *column;  /* static */
-	const char *problem; /* static, a sentence for errdetail */
-} WbHandshakeError;
-
 /*
  * Reads a handshake.  False, with *error filled in, if a column is missing or
  * no template, if a reply would tell the secret, or if it is computed with the
  * secret and not reserved to those who know it.
  */
 extern bool wb_handshake_parse(const WbHandshakeText *text, WbHandshake *handshake,
-							   WbHandshakeError *error);
+							   WbColumnError *error);
 
 /*
  * Whether a message is a handshake; if so, reply becomes what to answer.  For

@@ -34,14 +34,6 @@ find_word(WbSlice text, const char *const *words, int count)
 	return -1;
 }
 
-static bool
-fail_column(WbSchemeError *error, const char *column, const char *problem)
-{
-	error->column = column;
-	error->problem = problem;
-	return false;
-}
-
 /* Says why an algorithm cannot take secrets in an encoding; NULL if it can. */
 static const char *
 secret_problem(WbAlgorithm algorithm, bool is_asymmetric, WbSecretEncoding encoding)
@@ -56,7 +48,7 @@ secret_problem(WbAlgorithm algorithm, bool is_asymmetric, WbSecretEncoding encod
 }
 
 static bool
-parse_secret_encoding(WbSlice text, WbScheme *scheme, WbSchemeError *error)
+parse_secret_encoding(WbSlice text, WbScheme *scheme, WbColumnError *error)
 {
 	WbSlice name;
 	const char *problem;
@@ -67,29 +59,29 @@ parse_secret_encoding(WbSlice text, WbScheme *scheme, WbSchemeError *error)
 		name = text;
 	word = find_word(name, secret_encodings, LENGTH_OF(secret_encodings));
 	if (word < 0)
-		return fail_column(error, "secret_encoding", "It is one of raw, hex, base64, pem and spki, which \":\" and a prefix to strip may follow, also several.");
+		return wb_column_fail(error, "secret_encoding", "It is one of raw, hex, base64, pem and spki, which \":\" and a prefix to strip may follow, also several.");
 	scheme->secret_encoding = (WbSecretEncoding) word;
 	problem = secret_problem(scheme->algorithm, scheme->is_asymmetric, scheme->secret_encoding);
-	return problem == NULL || fail_column(error, "secret_encoding", problem);
+	return problem == NULL || wb_column_fail(error, "secret_encoding", problem);
 }
 
 static bool
-parse_names(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+parse_names(const WbSchemeText *text, WbScheme *scheme, WbColumnError *error)
 {
 	int word = find_word(text->algorithm, algorithms, LENGTH_OF(algorithms));
 
 	if (word < 0)
-		return fail_column(error, "algorithm", "It is one of none, token, hmac-sha1, hmac-sha256, hmac-sha512, sha256, ed25519, ecdsa-p256-sha256 and rsa-sha256.");
+		return wb_column_fail(error, "algorithm", "It is one of none, token, hmac-sha1, hmac-sha256, hmac-sha512, sha256, ed25519, ecdsa-p256-sha256 and rsa-sha256.");
 	scheme->algorithm = (WbAlgorithm) word;
 	scheme->has_content = scheme->algorithm != WB_ALG_NONE && scheme->algorithm != WB_ALG_TOKEN;
 	scheme->is_asymmetric = scheme->algorithm >= WB_ALG_ED25519;
 
 	word = find_word(text->encoding, encodings, LENGTH_OF(encodings));
 	if (word < 0)
-		return fail_column(error, "encoding", "It is one of hex, base64, base64url and auto.");
+		return wb_column_fail(error, "encoding", "It is one of hex, base64, base64url and auto.");
 	scheme->encoding = (WbEncoding) word;
 	if (scheme->encoding == WB_ENC_AUTO && scheme->is_asymmetric && scheme->algorithm != WB_ALG_ED25519)
-		return fail_column(error, "encoding", "Signatures of this algorithm differ in length, so that their encoding cannot be told from it.");
+		return wb_column_fail(error, "encoding", "Signatures of this algorithm differ in length, so that their encoding cannot be told from it.");
 	return parse_secret_encoding(text->secret_encoding, scheme, error);
 }
 
@@ -105,35 +97,35 @@ occurs_in_digests(char c)
 
 /* Parses where the signature is and of what elements it consists. */
 static bool
-parse_signature_place(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+parse_signature_place(const WbSchemeText *text, WbScheme *scheme, WbColumnError *error)
 {
 	WbTemplateError problem;
 
 	if (text->list_separator.len > 1)
-		return fail_column(error, "list_separator", "It is a single byte.");
+		return wb_column_fail(error, "list_separator", "It is a single byte.");
 	if (text->list_separator.len == 1)
 	{
 		scheme->list_separator = text->list_separator.data[0];
 		if (scheme->list_separator < ' ' || scheme->list_separator > '~')
-			return fail_column(error, "list_separator", "It is a printable ASCII character.");
+			return wb_column_fail(error, "list_separator", "It is a printable ASCII character.");
 		if (occurs_in_digests(scheme->list_separator))
-			return fail_column(error, "list_separator", "It can occur in a signature.");
+			return wb_column_fail(error, "list_separator", "It can occur in a signature.");
 	}
 	scheme->element_prefix = text->element_prefix;
 	if (scheme->list_separator != 0 && text->element_prefix.len > 0 &&
 		memchr(text->element_prefix.data, scheme->list_separator, text->element_prefix.len) != NULL)
-		return fail_column(error, "element_prefix", "It contains the list separator, so that no element could begin with it.");
+		return wb_column_fail(error, "element_prefix", "It contains the list separator, so that no element could begin with it.");
 	if (text->element_prefix.len > 0 && text->element_prefix.data[0] == ' ')
-		return fail_column(error, "element_prefix", "Spaces around an element are cut off, so that none could begin with one.");
+		return wb_column_fail(error, "element_prefix", "Spaces around an element are cut off, so that none could begin with one.");
 
 	if (scheme->algorithm == WB_ALG_NONE)
 		return true;
 	if (text->signature_from.len == 0)
-		return fail_column(error, "signature_from", "Every algorithm but none needs to know where the signature is.");
+		return wb_column_fail(error, "signature_from", "Every algorithm but none needs to know where the signature is.");
 	if (!wb_locator_parse(text->signature_from, &scheme->signature_from, &problem))
-		return fail_column(error, "signature_from", problem.problem);
+		return wb_column_fail(error, "signature_from", problem.problem);
 	if (scheme->signature_from.kind == WB_PART_SIG)
-		return fail_column(error, "signature_from", "An element of the signature cannot tell where the signature is.");
+		return wb_column_fail(error, "signature_from", "An element of the signature cannot tell where the signature is.");
 	scheme->has_signature = true;
 	return true;
 }
@@ -206,7 +198,7 @@ covers(const WbScheme *scheme, const WbTemplatePart *place)
 }
 
 static bool
-parse_timestamp_place(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+parse_timestamp_place(const WbSchemeText *text, WbScheme *scheme, WbColumnError *error)
 {
 	WbTemplateError problem;
 
@@ -214,62 +206,62 @@ parse_timestamp_place(const WbSchemeText *text, WbScheme *scheme, WbSchemeError 
 	if (text->timestamp_from.len == 0)
 	{
 		if (text->timestamp_format.len > 0)
-			return fail_column(error, "timestamp_format", "There is no timestamp_from that it would be the format of.");
+			return wb_column_fail(error, "timestamp_format", "There is no timestamp_from that it would be the format of.");
 		if (text->tolerance_s >= 0)
-			return fail_column(error, "tolerance", "There is no timestamp_from that it would apply to.");
+			return wb_column_fail(error, "tolerance", "There is no timestamp_from that it would apply to.");
 		return true;
 	}
 	if (!wb_locator_parse(text->timestamp_from, &scheme->timestamp_from, &problem))
-		return fail_column(error, "timestamp_from", problem.problem);
+		return wb_column_fail(error, "timestamp_from", problem.problem);
 	if (scheme->timestamp_from.kind == WB_PART_SIG && scheme->list_separator == 0)
-		return fail_column(error, "timestamp_from", "Without a list separator the signature has no other elements.");
+		return wb_column_fail(error, "timestamp_from", "Without a list separator the signature has no other elements.");
 	if (!wb_time_format_parse(text->timestamp_format, &scheme->timestamp_format))
-		return fail_column(error, "timestamp_format", "It is one of s, ms and iso8601.");
+		return wb_column_fail(error, "timestamp_format", "It is one of s, ms and iso8601.");
 	scheme->has_timestamp = scheme->has_content;
 	return true;
 }
 
 static bool
-parse_content(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+parse_content(const WbSchemeText *text, WbScheme *scheme, WbColumnError *error)
 {
 	WbTemplateError problem;
 
 	if (!wb_template_parse(text->signed_content, &scheme->signed_content, &problem))
-		return fail_column(error, "signed_content", problem.problem);
+		return wb_column_fail(error, "signed_content", problem.problem);
 	if (!signs_message(&scheme->signed_content))
-		return fail_column(error, "signed_content", "It contains nothing of the delivery, so that one signature would fit all.");
+		return wb_column_fail(error, "signed_content", "It contains nothing of the delivery, so that one signature would fit all.");
 	if (scheme->algorithm == WB_ALG_SHA256 && !has_part(&scheme->signed_content, WB_PART_SECRET))
-		return fail_column(error, "signed_content", "A plain digest proves nothing unless it contains {secret}.");
+		return wb_column_fail(error, "signed_content", "A plain digest proves nothing unless it contains {secret}.");
 	if (scheme->is_asymmetric && has_part(&scheme->signed_content, WB_PART_SECRET))
-		return fail_column(error, "signed_content", "It contains {secret}, but with this algorithm sender and receiver share none.");
+		return wb_column_fail(error, "signed_content", "It contains {secret}, but with this algorithm sender and receiver share none.");
 	if (has_part(&scheme->signed_content, WB_PART_HMAC))
-		return fail_column(error, "signed_content", "Only the reply to a handshake can contain {hmac:}.");
+		return wb_column_fail(error, "signed_content", "Only the reply to a handshake can contain {hmac:}.");
 	if (has_part(&scheme->signed_content, WB_PART_TS) && !scheme->has_timestamp)
-		return fail_column(error, "signed_content", "It contains {ts}, but there is no timestamp_from.");
+		return wb_column_fail(error, "signed_content", "It contains {ts}, but there is no timestamp_from.");
 	if (has_part(&scheme->signed_content, WB_PART_SIG) && scheme->list_separator == 0)
-		return fail_column(error, "signed_content", "Without a list separator the signature has no other elements.");
+		return wb_column_fail(error, "signed_content", "Without a list separator the signature has no other elements.");
 	return true;
 }
 
 static bool
-parse_body_digest(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+parse_body_digest(const WbSchemeText *text, WbScheme *scheme, WbColumnError *error)
 {
 	WbTemplateError problem;
 
 	if (text->body_digest_from.len == 0)
 		return true;
 	if (!scheme->has_content)
-		return fail_column(error, "body_digest_from", "This algorithm signs nothing, so that anyone could change body and digest.");
+		return wb_column_fail(error, "body_digest_from", "This algorithm signs nothing, so that anyone could change body and digest.");
 	if (!wb_locator_parse(text->body_digest_from, &scheme->body_digest_from, &problem))
-		return fail_column(error, "body_digest_from", problem.problem);
+		return wb_column_fail(error, "body_digest_from", problem.problem);
 	if (!covers(scheme, &scheme->body_digest_from))
-		return fail_column(error, "body_digest_from", "The signature does not cover the digest, so that anyone could change it with the body.");
+		return wb_column_fail(error, "body_digest_from", "The signature does not cover the digest, so that anyone could change it with the body.");
 	scheme->has_body_digest = true;
 	return true;
 }
 
 bool
-wb_scheme_parse(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error)
+wb_scheme_parse(const WbSchemeText *text, WbScheme *scheme, WbColumnError *error)
 {
 	memset(scheme, 0, sizeof(*scheme));
 	if (!parse_names(text, scheme, error) ||
@@ -281,6 +273,6 @@ wb_scheme_parse(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error
 	if (!parse_body_digest(text, scheme, error))
 		return false;
 	if (scheme->tolerance_s >= 0 && !covers(scheme, &scheme->timestamp_from))
-		return fail_column(error, "tolerance", "The signature does not cover the timestamp, so that a window would protect from nothing.");
+		return wb_column_fail(error, "tolerance", "The signature does not cover the timestamp, so that a window would protect from nothing.");
 	return true;
 }

@@ -79,13 +79,6 @@ typedef struct WbScheme
 	WbTemplatePart body_digest_from; /* hexadecimal SHA-256 of the body */
 } WbScheme;
 
-/* Which column is wrong and why. */
-typedef struct WbSchemeError
-{
-	const char *column;  /* static */
-	const char *problem; /* static, a sentence for errdetail */
-} WbSchemeError;
-
 /*
  * Reads a scheme.  False, with *error filled in, if a column is wrong: an
  * unknown word, a locator or template that is none, a secret encoding that
@@ -93,6 +86,6 @@ typedef struct WbSchemeError
  * delivery, a window on a timestamp or a body digest that are not signed.
  * Of token and none the signed content and the encoding play no part.
  */
-extern bool wb_scheme_parse(const WbSchemeText *text, WbScheme *scheme, WbSchemeError *error);
+extern bool wb_scheme_parse(const WbSchemeText *text, WbScheme *scheme, WbColumnError *error);
 
 #endif /* WB_SCHEME_H */

@@ -270,14 +270,6 @@ compute_digest(const WbScheme *scheme, WbKey *key, WbMessage *message,
 	return done;
 }
 
-/* A sink that only counts. */
-static bool
-count_sink(void *arg, const char *data, size_t len)
-{
-	*(size_t *) arg += len;
-	return true;
-}
-
 /*
  * Puts the signed content of an asymmetric scheme together.  Returns bytes to
  * give to OPENSSL_clear_free(), or NULL if a placeholder cannot be resolved or
@@ -288,7 +280,7 @@ assemble_content(const WbScheme *scheme, const WbMessage *message, size_t *len, 
 {
 	WbTextBuffer content = {NULL, 0, 0};
 
-	if (!wb_template_eval(&scheme->signed_content, message, count_sink, &content.capacity, failed_part))
+	if (!wb_template_eval(&scheme->signed_content, message, wb_count_sink, &content.capacity, failed_part))
 		return NULL;
 	/* One byte more, because no bytes would be no memory. */
 	content.data = OPENSSL_malloc(content.capacity + 1);
@@ -611,7 +603,7 @@ describe_content(const WbScheme *scheme, WbMessage *message, WbSink sink, void *
 	size_t len = 0;
 
 	message->secret = wb_slice_cstring("***");
-	(void) wb_template_eval(&scheme->signed_content, message, count_sink, &len, &details->failed_part);
+	(void) wb_template_eval(&scheme->signed_content, message, wb_count_sink, &len, &details->failed_part);
 	(void) wb_template_eval(&scheme->signed_content, message, sink, arg, NULL);
 	message->secret = wb_slice(NULL, 0);
 }

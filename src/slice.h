@@ -3,11 +3,10 @@
  * slice.h
  *	  A run of bytes owned by somebody else.
  *
- * The pure modules (http_parse, json_scan, template, signature) speak of
- * bytes only through this type.  A slice never owns its bytes and is not
+ * Modules without PostgreSQL's headers, the pure ones, speak of bytes only
+ * through this type.  A slice never owns its bytes and is not
  * terminated; whoever makes one says how long the bytes live.  Pure modules
- * include the C standard library (signature.c also libcrypto) and nothing of
- * PostgreSQL, so that the same object file serves the receiver, a backend,
+ * include the C standard library, some also libcrypto, and nothing of PostgreSQL, so that the same object file serves the receiver, a backend,
  * the unit tests and the fuzzers.
  *
  *-------------------------------------------------------------------------
@@ -138,6 +137,15 @@ wb_text_sink(void *arg, const char *data, size_t len)
 	if (len > 0)
 		memcpy(text->data + text->len, data, len);
 	text->len += len;
+	return true;
+}
+
+/* A sink that keeps nothing and adds up the lengths, in the size_t that "arg" points to. */
+static inline bool
+wb_count_sink(void *arg, const char *data, size_t len)
+{
+	(void) data;
+	*(size_t *) arg += len;
 	return true;
 }
 

@@ -100,7 +100,7 @@ webhook_bridge_check_scheme(PG_FUNCTION_ARGS)
 		&text.element_prefix, &text.signed_content, &text.secret_encoding,
 		&text.timestamp_from, &text.timestamp_format, &text.body_digest_from};
 	WbScheme scheme;
-	WbSchemeError error;
+	WbColumnError error;
 
 	for (int i = 0; i < (int) lengthof(members); i++)
 		if (!PG_ARGISNULL(i))
@@ -159,7 +159,7 @@ webhook_bridge_check_handshake(PG_FUNCTION_ARGS)
 {
 	WbHandshakeText text = {0};
 	WbHandshake handshake;
-	WbHandshakeError error;
+	WbColumnError error;
 
 	text.has_condition = !PG_ARGISNULL(0);
 	text.has_equals = !PG_ARGISNULL(1);

@@ -56,6 +56,13 @@ typedef struct WbTemplateError
 	size_t at;
 } WbTemplateError;
 
+/* Which column of a provider is wrong and why. */
+typedef struct WbColumnError
+{
+	const char *column;  /* static */
+	const char *problem; /* static, a sentence for errdetail */
+} WbColumnError;
+
 /* A constant of an endpoint, for {param:name}. */
 typedef struct WbParam
 {
@@ -82,6 +89,15 @@ typedef struct WbMessage
 	bool has_ts;
 	WbSlice secret;
 } WbMessage;
+
+/* Fills in an error and returns false. */
+static inline bool
+wb_column_fail(WbColumnError *error, const char *column, const char *problem)
+{
+	error->column = column;
+	error->problem = problem;
+	return false;
+}
 
 /*
  * Parses a template.  "{{" and "}}" stand for braces.  False, with *error

@@ -104,7 +104,7 @@ parse_scheme(const Case *c, WbScheme *scheme)
 		.timestamp_from = wb_slice_cstring(c->scheme.timestamp_from),
 		.timestamp_format = wb_slice_cstring(c->scheme.timestamp_format),
 		.tolerance_s = c->scheme.tolerance_s};
-	WbSchemeError error;
+	WbColumnError error;
 
 	if (!wb_scheme_parse(&text, scheme, &error))
 		fail(error.column, error.problem);

@@ -312,7 +312,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	Input input = read_input(wb_slice((const char *) data, size));
 	WbScheme scheme;
-	WbSchemeError error = {NULL, NULL};
+	WbColumnError error = {NULL, NULL};
 	int64_t unix_us;
 
 	if (wb_scheme_parse(&input.columns, &scheme, &error))

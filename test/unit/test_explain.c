@@ -48,7 +48,7 @@ static void
 explain(const WbSchemeText *text, const char *secret, const char *name, const char *value, Told *told)
 {
 	WbScheme scheme;
-	WbSchemeError error;
+	WbColumnError error;
 	WbKey key = {.len = 0};
 	WbKey *keys[] = {&key};
 	WbHeader header = {wb_slice_cstring(name), wb_slice_cstring(value)};
@@ -153,7 +153,7 @@ test_refusing_sink(void)
 	WbMessage message = {.headers = &header, .header_count = 1, .body = wb_slice_cstring(stripe_body)};
 	WbSignatureDetails details;
 	WbScheme scheme;
-	WbSchemeError error;
+	WbColumnError error;
 	WbKey key;
 	const char *problem;
 	size_t len = 0;

@@ -33,7 +33,7 @@ answer(const WbHandshakeText *text, const WbMessage *message)
 	static char bytes[WB_MAX_REPLY + 1];
 	WbTextBuffer reply = {bytes, 0, WB_MAX_REPLY};
 	WbHandshake handshake;
-	WbHandshakeError error;
+	WbColumnError error;
 
 	if (!CHECK(wb_handshake_parse(text, &handshake, &error)) ||
 		!wb_handshake_answer(&handshake, message, &reply))
@@ -134,7 +134,7 @@ static void
 check_refused(WbHandshakeText text, const char *column)
 {
 	WbHandshake handshake;
-	WbHandshakeError error = {NULL, NULL};
+	WbColumnError error = {NULL, NULL};
 
 	unit_case("%.*s", (int) text.reply.len, text.reply.data ? text.reply.data : "");
 	CHECK(!wb_handshake_parse(&text, &handshake, &error));

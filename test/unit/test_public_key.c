@@ -81,7 +81,7 @@ scheme_of(const Sample *sample)
 		.timestamp_from = wb_slice_cstring(sample->timestamp_from),
 		.timestamp_format = wb_slice_cstring(sample->timestamp_format),
 		.tolerance_s = sample->timestamp_from[0] != '\0' ? 300 : -1};
-	WbSchemeError error = {"none", "none"};
+	WbColumnError error = {"none", "none"};
 	WbScheme scheme;
 
 	CHECK(wb_scheme_parse(&text, &scheme, &error));

@@ -168,7 +168,7 @@ test_columns(void)
 	{
 		const SchemeCase *scheme_case = &scheme_cases[i];
 		WbSchemeText text = text_of(scheme_case);
-		WbSchemeError error = {"none", NULL};
+		WbColumnError error = {"none", NULL};
 		WbScheme scheme;
 
 		unit_case("%s, %s, %s, \"%s\", %s, %s", scheme_case->algorithm, scheme_case->signature_from,
@@ -193,7 +193,7 @@ test_members(void)
 		NULL, "hmac-sha512", "base64url", "header:Stripe-Signature", ",", "v1=", "{ts}.{body}",
 		"base64:whsec_", "sig:t", "ms", 300, "sig:t"};
 	WbSchemeText text = text_of(&stripe);
-	WbSchemeError error;
+	WbColumnError error;
 	WbScheme scheme;
 
 	if (!CHECK(wb_scheme_parse(&text, &scheme, &error)))

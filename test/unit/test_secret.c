@@ -20,7 +20,7 @@ scheme_with(const char *secret_encoding)
 		.signed_content = wb_slice_cstring("{body}"),
 		.secret_encoding = wb_slice_cstring(secret_encoding),
 		.tolerance_s = -1};
-	WbSchemeError error;
+	WbColumnError error;
 	WbScheme scheme;
 
 	CHECK(wb_scheme_parse(&text, &scheme, &error));

@@ -118,7 +118,7 @@ static WbVerdict
 verify_at(const Sample *sample, int64_t now_ms)
 {
 	WbSchemeText text = scheme_text(sample);
-	WbSchemeError error = {"none", "none"};
+	WbColumnError error = {"none", "none"};
 	WbScheme scheme;
 	WbHeader headers[3];
 	WbMessage message = message_of(sample, headers);
@@ -154,7 +154,7 @@ static bool
 sign(const Sample *sample, const char *ts, char *out, size_t size, int *failed_part)
 {
 	WbSchemeText text = scheme_text(sample);
-	WbSchemeError error;
+	WbColumnError error;
 	WbScheme scheme;
 	WbHeader headers[3];
 	WbMessage message = message_of(sample, headers);
@@ -475,7 +475,7 @@ test_none(void)
 	Sample sample = plain;
 	WbSchemeText text;
 	WbScheme scheme;
-	WbSchemeError error;
+	WbColumnError error;
 	WbMessage message;
 
 	sample.algorithm = "none";
@@ -493,7 +493,7 @@ test_several_keys(void)
 	static const char *const secrets[] = {"one", "two", "secret", "three"};
 	WbSchemeText text = scheme_text(&plain);
 	WbScheme scheme;
-	WbSchemeError error;
+	WbColumnError error;
 	WbHeader header = {wb_slice_cstring("X-Signature"), wb_slice_cstring(BODY_HEX)};
 	WbMessage message = message_of(&plain, NULL);
 	WbKey keys[4];
@@ -709,7 +709,7 @@ test_body_digest(void)
 	WbHeader header = {wb_slice_cstring("X-Twilio-Signature"), wb_slice_cstring("Q3Mhbno0ELegm8NX0d4qBQKcMZI=")};
 	WbMessage message = {.url = wb_slice_cstring("https://example.com/hook"), .headers = &header, .header_count = 1};
 	WbScheme scheme;
-	WbSchemeError error;
+	WbColumnError error;
 	WbKey key;
 	WbKey *keys[] = {&key};
 	const char *problem;
