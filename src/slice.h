@@ -4,10 +4,11 @@
  *	  A run of bytes owned by somebody else.
  *
  * Modules without PostgreSQL's headers, the pure ones, speak of bytes only
- * through this type.  A slice never owns its bytes and is not
- * terminated; whoever makes one says how long the bytes live.  Pure modules
- * include the C standard library, some also libcrypto, and nothing of PostgreSQL, so that the same object file serves the receiver, a backend,
- * the unit tests and the fuzzers.
+ * through this type.  A slice never owns its bytes and is not terminated;
+ * whoever makes one says how long the bytes live.  Pure modules include the C
+ * standard library, some also libcrypto, and nothing of PostgreSQL, so that
+ * the same object file serves the receiver, a backend, the unit tests and the
+ * fuzzers.
  *
  *-------------------------------------------------------------------------
  */
