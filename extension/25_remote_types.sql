@@ -34,6 +34,7 @@ CREATE TYPE webhook_bridge.remote_webhook AS (
     delivery_url text,
     label text,
     active boolean,
+    options jsonb,
     created_at timestamptz,
     updated_at timestamptz,
     raw jsonb,
@@ -43,4 +44,4 @@ CREATE TYPE webhook_bridge.remote_webhook AS (
     message text
 );
 COMMENT ON TYPE webhook_bridge.remote_webhook IS
-'What a provider''s response function makes of an answer: a webhook with the provider''s own object in raw; where remote_id is null, a count (total), a topic, an error with the provider''s message, or how to ask for the next page';
+'What a provider''s response function makes of an answer: a webhook with its options, as far as the answer tells them, and the provider''s own object in raw; where remote_id is null, a count (total), a topic, an error with the provider''s message, or how to ask for the next page';

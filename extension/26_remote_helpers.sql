@@ -112,6 +112,17 @@ END;
 COMMENT ON FUNCTION webhook_bridge.as_time_ms(jsonb) IS
 'A time in milliseconds since 1970, else null';
 
+CREATE FUNCTION webhook_bridge.without_empty(members jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}')
+    FROM jsonb_each(CASE jsonb_typeof(members) WHEN 'object' THEN members END) AS m
+    WHERE m.value NOT IN ('null', '""');
+END;
+COMMENT ON FUNCTION webhook_bridge.without_empty(jsonb) IS
+'A JSON object without the members that are null or an empty string';
+
 CREATE FUNCTION webhook_bridge.without_secrets(raw jsonb)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -174,7 +185,7 @@ CREATE FUNCTION webhook_bridge.remote_error(error text, message text)
 RETURNS webhook_bridge.remote_webhook
 LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, error, message)::webhook_bridge.remote_webhook;
+    SELECT ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, error, message)::webhook_bridge.remote_webhook;
 END;
 COMMENT ON FUNCTION webhook_bridge.remote_error(text, text) IS
 'An error as row of a provider''s answer: unauthorized, not_found, already_exists, invalid, rate_limited, server_failure or not_understood';
@@ -218,6 +229,31 @@ END
 $$;
 COMMENT ON FUNCTION webhook_bridge.remote_done(text) IS
 'No row where an answer needs no content, an error where its content is a page or half of a JSON text';
+
+-- RFC 9110, section 10.2.3: a number of seconds, or a date, which is compared with
+-- the provider's own clock where the answer has it.
+CREATE FUNCTION webhook_bridge.retry_after(headers jsonb)
+RETURNS interval
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+AS $$
+DECLARE
+    wait text := btrim(headers ->> 'retry-after');
+BEGIN
+    IF wait ~ '^[0-9]{1,9}([.][0-9]{1,9})?$' THEN
+        RETURN make_interval(secs => wait::double precision);
+    ELSIF wait ~ '^[A-Za-z]{3,9}, ' THEN
+        RETURN greatest(wait::timestamptz - coalesce((headers ->> 'date')::timestamptz, clock_timestamp()), interval '0');
+    END IF;
+    RETURN NULL;
+EXCEPTION
+    WHEN others THEN
+        RETURN NULL;    -- no such day
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.retry_after(jsonb) IS
+'Private: how long the provider asks to wait in the headers of its answer; null: it does not say';
 
 CREATE FUNCTION webhook_bridge.next_page(previous jsonb, next jsonb)
 RETURNS jsonb

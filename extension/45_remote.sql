@@ -56,6 +56,7 @@ CREATE TYPE webhook_bridge.webhook_info AS (
     label text,
     active boolean,
     state text,
+    options jsonb,
     created_at timestamptz,
     updated_at timestamptz,
     raw jsonb
@@ -168,7 +169,7 @@ DECLARE
     pause interval;
     rows webhook_bridge.remote_webhook[];
     row webhook_bridge.remote_webhook;
-    wait text;
+    wait interval;
     code text;
     said text;
     more text;
@@ -178,7 +179,8 @@ BEGIN
     IF (request).method IS NULL THEN
         RAISE EXCEPTION 'provider "%" does not offer this', kind.name
             USING ERRCODE = 'feature_not_supported',
-                  DETAIL = format('Its management API has no operation "%s".', operation);
+                  DETAIL = format('Its management API has no operation "%s".', operation),
+                  HINT = 'What it has is in the documentation of the provider; nothing was sent.';
     END IF;
 
     LOOP
@@ -196,13 +198,9 @@ BEGIN
         SELECT (r).* INTO row FROM unnest(rows) AS r WHERE r.error IS NOT NULL LIMIT 1;
         EXIT WHEN NOT FOUND;
 
-        wait := (response).headers ->> 'retry-after';
-        pause := CASE WHEN wait ~ '^[0-9]{1,9}$' THEN make_interval(secs => wait::integer) END;
-        IF row.error = 'rate_limited' AND pause IS NOT NULL OR row.error = 'server_failure' AND repeatable THEN
-            pause := greatest(pause, next_pause);
-        ELSE
-            pause := NULL;
-        END IF;
+        wait := webhook_bridge.retry_after((response).headers);
+        pause := CASE WHEN row.error = 'rate_limited' AND wait IS NOT NULL OR row.error = 'server_failure' AND repeatable
+                      THEN greatest(wait, next_pause) END;
         IF clock_timestamp() + pause < deadline THEN
             PERFORM pg_sleep_for(pause);
             next_pause := next_pause * 2;
@@ -235,8 +233,7 @@ BEGIN
                        WHEN 'already_exists' THEN 'webhook_bridge.list_webhooks() shows it; adopt it, or delete it there.'
                        WHEN 'invalid' THEN 'The provider''s own words are in the detail.'
                        WHEN 'rate_limited' THEN CASE WHEN wait IS NULL THEN 'Wait before you try again.'
-                           ELSE format('Wait before you try again: %s.', CASE WHEN wait ~ '^[0-9]{1,9}$' THEN wait || ' seconds'
-                                                                              ELSE 'until ' || left(wait, 40) END) END
+                           ELSE format('Wait before you try again: %s seconds.', ceil(extract(epoch FROM wait))) END
                        WHEN 'server_failure' THEN 'Try again later; what was done is found then.'
                        ELSE 'Check the base URL of the account.' END;
     END LOOP;
@@ -294,33 +291,46 @@ END;
 COMMENT ON FUNCTION webhook_bridge.remote_find(webhook_bridge.accounts, text, text) IS
 'Private: the webhook of an account that has this topic and this URL';
 
+CREATE FUNCTION webhook_bridge.mask_token(account webhook_bridge.accounts, value text)
+RETURNS text
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN p.algorithm = 'token' AND p.signature_from LIKE 'query:%'
+                THEN regexp_replace(value, '([?&]' || substr(p.signature_from, 7) || '=)[^&#"]*', '\1***', 'g')
+                ELSE value END
+    FROM webhook_bridge.providers p WHERE p.name = (account).provider;
+END;
+COMMENT ON FUNCTION webhook_bridge.mask_token(webhook_bridge.accounts, text) IS
+'Private: a text with asterisks where delivery URLs in it have a token';
+
 CREATE FUNCTION webhook_bridge.describe_webhook(account webhook_bridge.accounts, remote webhook_bridge.remote_webhook)
 RETURNS webhook_bridge.webhook_info
-LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    kind webhook_bridge.providers;
-    known webhook_bridge.webhooks;
-    token text;
-BEGIN
-    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = (account).provider;
-    SELECT w.* INTO known FROM webhook_bridge.webhooks w
-    WHERE w.account = (account).name AND w.remote_id = (remote).remote_id;
-    IF kind.algorithm = 'token' AND kind.signature_from LIKE 'query:%' THEN
-        token := '([?&]' || substr(kind.signature_from, 7) || '=)[^&#"]*';
-        remote.delivery_url := regexp_replace((remote).delivery_url, token, '\1***', 'g');
-        remote.raw := regexp_replace((remote).raw::text, token, '\1***', 'g')::jsonb;
-    END IF;
-    RETURN ROW(known.id, (account).name, known.endpoint, (remote).topic, (remote).remote_id, (remote).delivery_url,
-               coalesce((remote).label, known.label), (remote).active,
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT ROW(w.id, (describe_webhook.account).name, w.endpoint, (remote).topic, (remote).remote_id,
+               webhook_bridge.mask_token(describe_webhook.account, (remote).delivery_url),
+               coalesce((remote).label, w.label), (remote).active,
                CASE (remote).active WHEN true THEN 'active' WHEN false THEN 'inactive' ELSE 'unknown' END,
-               (remote).created_at, (remote).updated_at, (remote).raw)::webhook_bridge.webhook_info;
-END
-$$;
+               (remote).options, (remote).created_at, (remote).updated_at,
+               webhook_bridge.mask_token(describe_webhook.account, (remote).raw::text)::jsonb)::webhook_bridge.webhook_info
+    FROM (VALUES (1)) AS one LEFT JOIN webhook_bridge.webhooks w
+         ON w.account = (describe_webhook.account).name AND w.remote_id = (remote).remote_id;
+END;
 COMMENT ON FUNCTION webhook_bridge.describe_webhook(webhook_bridge.accounts, webhook_bridge.remote_webhook) IS
 'Private: a webhook as the functions return it';
+
+CREATE FUNCTION webhook_bridge.describe_wanted(webhook webhook_bridge.webhooks)
+RETURNS webhook_bridge.webhook_info
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT ROW((webhook).id, (webhook).account, (webhook).endpoint, (webhook).topic, NULL,
+               webhook_bridge.mask_token(a, webhook_bridge.delivery_url((webhook).endpoint)),
+               (webhook).label, CASE (webhook).remote_state WHEN 'inactive' THEN false END, (webhook).remote_state,
+               (webhook).options, NULL, NULL, NULL)::webhook_bridge.webhook_info
+    FROM webhook_bridge.accounts a WHERE a.name = (webhook).account;
+END;
+COMMENT ON FUNCTION webhook_bridge.describe_wanted(webhook_bridge.webhooks) IS
+'Private: a webhook that is not at its provider, or that people register there, as the functions return it';
 
 -- ---------------------------------------------------------------------------
 -- Looking
@@ -463,13 +473,15 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.endpoint_is_committed(text) IS
 'Private: whether an endpoint is there for others than this transaction';
 
-CREATE FUNCTION webhook_bridge.endpoint_for(account webhook_bridge.accounts, endpoint text)
+-- Where nothing of a delivery tells its topic, the endpoint's params do.
+CREATE FUNCTION webhook_bridge.endpoint_for(account webhook_bridge.accounts, endpoint text, topic text)
 RETURNS webhook_bridge.endpoints
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     result webhook_bridge.endpoints;
+    param text;
 BEGIN
     SELECT e.* INTO result FROM webhook_bridge.endpoints e WHERE e.name = endpoint_for.endpoint;
     IF NOT FOUND THEN
@@ -491,6 +503,13 @@ BEGIN
                   DETAIL = 'Its deliveries would be answered 404.',
                   HINT = 'Set enabled in webhook_bridge.endpoints.';
     END IF;
+    SELECT substring(p.topic_from FROM '^\{param:([^{}]+)\}$') INTO param FROM webhook_bridge.providers p WHERE p.name = result.provider;
+    IF result.params ->> param <> topic THEN
+        RAISE EXCEPTION 'endpoint "%" is not for topic "%"', endpoint, topic
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Nothing of a delivery tells its topic, and params of the endpoint say "%s".', result.params ->> param),
+                  HINT = 'Create an endpoint for each topic.';
+    END IF;
     IF NOT webhook_bridge.endpoint_is_committed(endpoint) THEN
         RAISE EXCEPTION 'endpoint "%" is not committed', endpoint
             USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -500,8 +519,8 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION webhook_bridge.endpoint_for(webhook_bridge.accounts, text) IS
-'Private: an endpoint that can receive deliveries for an account now, or an error that says why not';
+COMMENT ON FUNCTION webhook_bridge.endpoint_for(webhook_bridge.accounts, text, text) IS
+'Private: an endpoint that can receive deliveries of a topic for an account now, or an error that says why not';
 
 -- What to tell the provider: null where the secret is not the webhook's.
 CREATE FUNCTION webhook_bridge.webhook_secret(account webhook_bridge.accounts, endpoint text)
@@ -533,6 +552,11 @@ CREATE FUNCTION webhook_bridge.seen(id bigint, remote webhook_bridge.remote_webh
 RETURNS void
 LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
+    -- it was another one's before somebody changed it there
+    UPDATE webhook_bridge.webhooks w
+    SET remote_id = NULL, remote_state = 'missing', checked_at = clock_timestamp()
+    WHERE w.account = (SELECT m.account FROM webhook_bridge.webhooks m WHERE m.id = seen.id)
+      AND w.remote_id = (remote).remote_id AND w.id <> seen.id;
     UPDATE webhook_bridge.webhooks w
     SET remote_id = (remote).remote_id,
         remote_state = CASE WHEN (remote).remote_id IS NULL THEN 'missing'
@@ -544,6 +568,31 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION webhook_bridge.seen(bigint, webhook_bridge.remote_webhook) IS
 'Private: records what was seen of a webhook at its provider';
+
+-- An array of texts is the same as these with commas, and a number as its digits.
+CREATE FUNCTION webhook_bridge.option_text(value jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE jsonb_typeof(value)
+               WHEN 'array' THEN (SELECT string_agg(e, ',') FROM jsonb_array_elements_text(value) AS e)
+               WHEN 'object' THEN value::text
+               ELSE value #>> '{}' END;
+END;
+COMMENT ON FUNCTION webhook_bridge.option_text(jsonb) IS 'Private: an option in a form that can be compared';
+
+-- Of what is wanted, what the provider says and says otherwise.
+CREATE FUNCTION webhook_bridge.differences(wanted jsonb, actual jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_object_agg(w.key, w.value), '{}')
+    FROM jsonb_each(wanted) AS w
+    WHERE w.value <> 'null' AND actual -> w.key <> 'null'
+      AND webhook_bridge.option_text(w.value) IS DISTINCT FROM webhook_bridge.option_text(actual -> w.key);
+END;
+COMMENT ON FUNCTION webhook_bridge.differences(jsonb, jsonb) IS
+'Private: the members of a JSON object that another one has with another value';
 
 -- Brings what is there to what is wanted; "wanted" has the members to change.
 CREATE FUNCTION webhook_bridge.change_remote(account webhook_bridge.accounts, remote webhook_bridge.remote_webhook, wanted jsonb)
@@ -575,6 +624,7 @@ BEGIN
     remote.delivery_url := coalesce(answer.delivery_url, wanted ->> 'delivery_url', (remote).delivery_url);
     remote.label := coalesce(answer.label, wanted ->> 'label', (remote).label);
     remote.active := coalesce(answer.active, webhook_bridge.as_boolean(wanted -> 'active'), (remote).active);
+    remote.options := coalesce(answer.options, (remote).options || (wanted -> 'options'));
     remote.updated_at := coalesce(answer.updated_at, (remote).updated_at);
     remote.raw := coalesce(answer.raw, (remote).raw);
     RETURN remote;
@@ -594,6 +644,63 @@ END;
 COMMENT ON FUNCTION webhook_bridge.has_switch(webhook_bridge.accounts) IS
 'Private: whether webhooks of this account''s provider can be inactive';
 
+CREATE FUNCTION webhook_bridge.record_manual(webhook webhook_bridge.webhooks)
+RETURNS webhook_bridge.webhook_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    text_to_send text;
+BEGIN
+    -- raises what is wrong with it
+    EXECUTE format('SELECT %s($1, $2, $3)',
+                   (SELECT p.registration_function FROM webhook_bridge.providers p JOIN webhook_bridge.accounts a ON a.provider = p.name
+                    WHERE a.name = (webhook).account))
+    INTO text_to_send
+    USING webhook_bridge.delivery_url((webhook).endpoint), ARRAY[(webhook).topic], (webhook).options;
+    webhook.remote_state := 'manual';
+    UPDATE webhook_bridge.webhooks w SET remote_state = (webhook).remote_state WHERE w.id = (webhook).id;
+    RETURN webhook_bridge.describe_wanted(webhook);
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.record_manual(webhook_bridge.webhooks) IS
+'Private: records a webhook that people register at the provider, after a check that they can';
+
+-- What the provider says otherwise than it is wanted, and what the caller wants in
+-- any case: a secret is not to be seen, nor is an option everywhere.
+CREATE FUNCTION webhook_bridge.restore_remote(webhook webhook_bridge.webhooks, remote webhook_bridge.remote_webhook, changes jsonb)
+RETURNS webhook_bridge.webhook_info
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner webhook_bridge.accounts := webhook_bridge.account_row((webhook).account);
+    active jsonb := CASE WHEN webhook_bridge.has_switch(owner) THEN to_jsonb((webhook).desired_active) END;
+    -- those that the provider does not tell go along with what else is to be changed
+    options jsonb := coalesce((SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each((webhook).options) AS o
+                               WHERE webhook_bridge.option_text(o.value) IS DISTINCT FROM webhook_bridge.option_text((remote).options -> o.key)),
+                              '{}');
+BEGIN
+    changes := jsonb_strip_nulls(changes - 'options')
+        || webhook_bridge.differences(
+               jsonb_build_object('topic', (webhook).topic, 'label', (webhook).label,
+                                  'delivery_url', webhook_bridge.delivery_url((webhook).endpoint)),
+               to_jsonb(remote));
+    IF changes <> '{}' OR options <> '{}' AND ((remote).options IS NULL
+       OR webhook_bridge.differences(options, (remote).options) <> '{}') THEN
+        remote := webhook_bridge.change_remote(owner, remote, changes || jsonb_build_object('options', options, 'active', active));
+    END IF;
+    -- on its own, as an update may leave the switch alone
+    IF webhook_bridge.as_boolean(active) <> (remote).active THEN
+        remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('active', active));
+    END IF;
+    PERFORM webhook_bridge.seen((webhook).id, remote);
+    RETURN webhook_bridge.describe_webhook(owner, remote);
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.restore_remote(webhook_bridge.webhooks, webhook_bridge.remote_webhook, jsonb) IS
+'Private: brings a webhook at its provider to what is wanted here';
+
 CREATE FUNCTION webhook_bridge.register_webhook(
     account text,
     topic text,
@@ -610,13 +717,11 @@ AS $$
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
     kind webhook_bridge.providers;
-    target webhook_bridge.endpoints;
     mine webhook_bridge.webhooks;
     remote webhook_bridge.remote_webhook;
+    result webhook_bridge.webhook_info;
     url text;
     wanted jsonb;
-    changes jsonb;
-    answer text;
     code text;
     said text;
     more text;
@@ -626,14 +731,13 @@ BEGIN
         RAISE EXCEPTION 'topic, endpoint and active must not be null or empty'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    options := coalesce(options, '{}');
     SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = owner.provider;
-    target := webhook_bridge.endpoint_for(owner, endpoint);
+    PERFORM webhook_bridge.endpoint_for(owner, endpoint, topic);
     url := webhook_bridge.delivery_url(endpoint);
 
     -- whoever registers the same at the same time waits here
     INSERT INTO webhook_bridge.webhooks AS w (account, endpoint, topic, label, options, desired_active)
-    VALUES (owner.name, endpoint, topic, label, options, active)
+    VALUES (owner.name, endpoint, topic, label, coalesce(options, '{}'), active)
     ON CONFLICT ON CONSTRAINT webhooks_registration_key DO UPDATE
     SET label = coalesce(excluded.label, w.label),
         options = CASE WHEN excluded.options <> '{}' THEN excluded.options ELSE w.options END,
@@ -641,10 +745,7 @@ BEGIN
     RETURNING w.* INTO mine;
 
     IF kind.request_function IS NULL THEN
-        answer := format('SELECT %s($1, $2, $3)', kind.registration_function);
-        EXECUTE answer INTO answer USING url, ARRAY[topic], options;    -- it checks them
-        UPDATE webhook_bridge.webhooks w SET remote_state = 'manual' WHERE w.id = mine.id;
-        RETURN ROW(mine.id, owner.name, endpoint, topic, NULL, url, mine.label, NULL, 'manual', NULL, NULL, NULL)::webhook_bridge.webhook_info;
+        RETURN webhook_bridge.record_manual(mine);
     END IF;
 
     wanted := jsonb_build_object(
@@ -662,13 +763,16 @@ BEGIN
             remote.delivery_url := coalesce((remote).delivery_url, url);
             remote.label := coalesce((remote).label, mine.label);
             remote.active := coalesce((remote).active, active);
+            remote.options := coalesce((remote).options, mine.options);
             PERFORM webhook_bridge.seen(mine.id, remote);
-            RETURN webhook_bridge.describe_webhook(owner, remote);
+            result := webhook_bridge.describe_webhook(owner, remote);
         EXCEPTION
             -- it may have been created: look before giving up
             WHEN SQLSTATE 'WB001' OR SQLSTATE 'WB002' OR SQLSTATE 'WB004' OR SQLSTATE 'WB013' OR SQLSTATE 'WB016' OR SQLSTATE 'WB017' THEN
                 GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, said = MESSAGE_TEXT, more = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
         END;
+    END IF;
+    IF code IS NOT NULL THEN
         BEGIN
             remote := webhook_bridge.remote_find(owner, topic, url);
         EXCEPTION
@@ -680,21 +784,16 @@ BEGIN
                 HINT = coalesce(nullif(hint, ''), 'It may have been created all the same: the next call finds it then.');
         END IF;
     END IF;
-
-    -- there already: by an earlier call whose answer or transaction was lost, or by somebody else
-    changes := jsonb_build_object(
-        'secret', wanted -> 'secret', 'options', mine.options,
-        'label', CASE WHEN mine.label <> (remote).label THEN mine.label END,
-        'active', CASE WHEN active IS DISTINCT FROM (remote).active AND webhook_bridge.has_switch(owner) THEN active END);
-    IF jsonb_strip_nulls(changes - 'options') <> '{}' OR mine.options <> '{}' THEN
-        remote := webhook_bridge.change_remote(owner, remote, changes);
-        -- an update may leave the switch alone
-        IF changes ->> 'active' IS NOT NULL AND (remote).active <> active THEN
-            remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('active', active));
-        END IF;
+    IF result IS NULL THEN
+        -- there already: by an earlier call whose answer or transaction was lost, or by somebody else
+        result := webhook_bridge.restore_remote(mine, remote, jsonb_build_object('secret', wanted -> 'secret'));
     END IF;
-    PERFORM webhook_bridge.seen(mine.id, remote);
-    RETURN webhook_bridge.describe_webhook(owner, remote);
+    IF active AND NOT (result).active THEN
+        RAISE WARNING 'account "%": the webhook is not active at %', account, kind.title
+            USING DETAIL = format('It is registered for topic "%s", and nothing will be delivered.', topic),
+                  HINT = 'The provider has to reach the delivery URL; switch it on with webhook_bridge.set_webhook_active().';
+    END IF;
+    RETURN result;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.register_webhook(text, text, text, text, boolean, jsonb) IS
@@ -709,43 +808,41 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
-    target webhook_bridge.endpoints := webhook_bridge.endpoint_for(webhook_bridge.account_row(account), endpoint);
     mine webhook_bridge.webhooks;
     remote webhook_bridge.remote_webhook;
-    secret text := webhook_bridge.webhook_secret(owner, endpoint);
-    url text := webhook_bridge.delivery_url(endpoint);
 BEGIN
+    PERFORM webhook_bridge.endpoint_for(owner, endpoint, NULL);
     SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', remote_id));
     IF (remote).topic IS NULL THEN
         RAISE EXCEPTION 'webhook "%" of account "%" cannot be adopted', remote_id, account
             USING ERRCODE = 'WB017',
-                  DETAIL = 'The provider does not say what its topic is.';
+                  DETAIL = 'The provider does not say what its topic is.',
+                  HINT = 'Register another one with webhook_bridge.register_webhook(), and delete this there.';
     END IF;
     -- before anything is changed there
-    SELECT w.* INTO mine FROM webhook_bridge.webhooks w
-    WHERE w.account = owner.name AND w.remote_id = (remote).remote_id
-      AND (w.endpoint <> endpoint OR w.topic <> (remote).topic);
-    IF FOUND THEN
-        RAISE EXCEPTION 'webhook "%" of account "%" is known here already', remote_id, account
-            USING ERRCODE = 'object_in_use',
-                  DETAIL = format('It is webhook %s, of topic "%s" and endpoint "%s".', mine.id, mine.topic, mine.endpoint),
-                  HINT = 'Change it with webhook_bridge.update_webhook().';
-    END IF;
-    INSERT INTO webhook_bridge.webhooks AS w (account, endpoint, topic, label, desired_active)
-    VALUES (owner.name, endpoint, (remote).topic, (remote).label, coalesce((remote).active, true))
-    ON CONFLICT ON CONSTRAINT webhooks_registration_key DO UPDATE SET desired_active = excluded.desired_active
-    RETURNING w.* INTO mine;
+    PERFORM webhook_bridge.endpoint_for(owner, endpoint, (remote).topic);
+    BEGIN
+        INSERT INTO webhook_bridge.webhooks AS w (account, endpoint, topic, remote_id, label, options, desired_active)
+        VALUES (owner.name, endpoint, (remote).topic, (remote).remote_id, (remote).label, coalesce((remote).options, '{}'),
+                coalesce((remote).active, true))
+        ON CONFLICT ON CONSTRAINT webhooks_registration_key DO UPDATE
+        SET desired_active = excluded.desired_active, remote_id = coalesce(w.remote_id, excluded.remote_id)
+        RETURNING w.* INTO mine;
+    EXCEPTION
+        WHEN unique_violation THEN
+            SELECT w.* INTO mine FROM webhook_bridge.webhooks w WHERE w.account = owner.name AND w.remote_id = (remote).remote_id;
+            RAISE EXCEPTION 'webhook "%" of account "%" is known here already', remote_id, account
+                USING ERRCODE = 'object_in_use',
+                      DETAIL = format('It is webhook %s, of topic "%s" and endpoint "%s".', mine.id, mine.topic, mine.endpoint),
+                      HINT = 'Change it with webhook_bridge.update_webhook().';
+    END;
     IF mine.remote_id <> (remote).remote_id THEN
         RAISE EXCEPTION 'endpoint "%" has a webhook of topic "%" already', endpoint, mine.topic
             USING ERRCODE = 'object_in_use',
                   DETAIL = format('It is webhook %s, "%s" at the provider.', mine.id, mine.remote_id),
                   HINT = 'With both, every event would arrive twice: delete it first with webhook_bridge.delete_webhook().';
     END IF;
-    IF secret IS NOT NULL OR (remote).delivery_url IS DISTINCT FROM url THEN
-        remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('delivery_url', url, 'secret', secret));
-    END IF;
-    PERFORM webhook_bridge.seen(mine.id, remote);
-    RETURN webhook_bridge.describe_webhook(owner, remote);
+    RETURN webhook_bridge.restore_remote(mine, remote, jsonb_build_object('secret', webhook_bridge.webhook_secret(owner, endpoint)));
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.adopt_webhook(text, text, text) IS
@@ -765,33 +862,56 @@ SET debug_print_plan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
-    mine webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
-    owner webhook_bridge.accounts := webhook_bridge.account_row(mine.account);
-    target webhook_bridge.endpoints := webhook_bridge.endpoint_for(owner, coalesce(endpoint, mine.endpoint));
+    old webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
+    mine webhook_bridge.webhooks;
+    owner webhook_bridge.accounts := webhook_bridge.account_row(old.account);
+    managed boolean := (SELECT p.request_function IS NOT NULL FROM webhook_bridge.providers p WHERE p.name = owner.provider);
     remote webhook_bridge.remote_webhook;
+    result webhook_bridge.webhook_info;
     changes jsonb;
 BEGIN
-    IF mine.remote_id IS NULL THEN
+    IF managed AND old.remote_id IS NULL AND old.desired_active THEN
         RAISE EXCEPTION 'webhook % is not registered', id
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = format('Its state is "%s".', mine.remote_state),
+                  DETAIL = format('Its state is "%s".', old.remote_state),
                   HINT = 'Register it with webhook_bridge.register_webhook().';
     END IF;
-    UPDATE webhook_bridge.webhooks w
-    SET topic = coalesce(topic, w.topic), endpoint = target.name, label = coalesce(label, w.label),
-        options = coalesce(options, w.options)
-    WHERE w.id = id;
-    SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
+    PERFORM webhook_bridge.endpoint_for(owner, coalesce(endpoint, old.endpoint), coalesce(topic, old.topic));
+    BEGIN
+        UPDATE webhook_bridge.webhooks w
+        SET topic = coalesce(topic, w.topic), endpoint = coalesce(endpoint, w.endpoint), label = coalesce(label, w.label),
+            options = coalesce(options, w.options)
+        WHERE w.id = id
+        RETURNING w.* INTO mine;
+    EXCEPTION
+        WHEN unique_violation THEN
+            RAISE EXCEPTION 'endpoint "%" has a webhook of topic "%" already', coalesce(endpoint, old.endpoint), coalesce(topic, old.topic)
+                USING ERRCODE = 'object_in_use',
+                      DETAIL = 'With both, every event would arrive twice.',
+                      HINT = 'Delete one of them with webhook_bridge.delete_webhook().';
+    END;
     changes := jsonb_build_object(
-        'topic', nullif(topic, mine.topic), 'delivery_url', webhook_bridge.delivery_url(target.name), 'label', label,
-        'options', options,
-        'secret', CASE WHEN endpoint <> mine.endpoint THEN webhook_bridge.webhook_secret(owner, endpoint) END);
-    remote := webhook_bridge.change_remote(owner, remote, changes);
-    PERFORM webhook_bridge.seen(id, remote);
+        'topic', nullif(mine.topic, old.topic), 'label', label, 'delivery_url', webhook_bridge.delivery_url(mine.endpoint),
+        'secret', CASE WHEN mine.endpoint <> old.endpoint THEN webhook_bridge.webhook_secret(owner, mine.endpoint) END);
+    IF NOT managed THEN
+        result := webhook_bridge.record_manual(mine);
+    ELSIF mine.remote_id IS NULL THEN
+        -- switched off by deleting it: nothing is there to be changed
+        PERFORM webhook_bridge.remote_request(owner, 'create', changes || jsonb_build_object(
+                    'topic', mine.topic, 'options', mine.options, 'secret', webhook_bridge.webhook_secret(owner, mine.endpoint)));
+        result := webhook_bridge.describe_wanted(mine);
+    ELSE
+        -- raises what is wrong with them before anything is sent; what is there is not known yet
+        PERFORM webhook_bridge.remote_request(owner, 'update', changes || jsonb_build_object(
+                    'remote_id', mine.remote_id, 'options', mine.options, 'current', old.options));
+        SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
+        mine.desired_active := coalesce((remote).active, mine.desired_active);    -- not asked for
+        result := webhook_bridge.restore_remote(mine, remote, changes);
+    END IF;
     IF active IS NOT NULL THEN
         RETURN webhook_bridge.set_webhook_active(id, active);
     END IF;
-    RETURN webhook_bridge.describe_webhook(owner, remote);
+    RETURN result;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.update_webhook(bigint, text, text, text, boolean, jsonb) IS
@@ -832,8 +952,9 @@ BEGIN
         PERFORM webhook_bridge.delete_remote(owner, mine);
         UPDATE webhook_bridge.webhooks w
         SET desired_active = false, remote_id = NULL, remote_state = 'inactive', checked_at = clock_timestamp()
-        WHERE w.id = id;
-        RETURN ROW(id, owner.name, mine.endpoint, mine.topic, NULL, NULL, mine.label, false, 'inactive', NULL, NULL, NULL)::webhook_bridge.webhook_info;
+        WHERE w.id = id
+        RETURNING w.* INTO mine;
+        RETURN webhook_bridge.describe_wanted(mine);
     END IF;
     UPDATE webhook_bridge.webhooks w SET desired_active = active WHERE w.id = id;
     PERFORM webhook_bridge.seen(id, remote);
@@ -891,8 +1012,40 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.delete_webhook(bigint) IS
 'Deletes a webhook at its provider and here';
 
+-- A webhook of ours is the one at the provider that has its id, else the oldest one
+-- that has its topic and URL.  One more of these is a duplicate.
+CREATE FUNCTION webhook_bridge.compare_webhooks(account webhook_bridge.accounts)
+RETURNS TABLE (here webhook_bridge.webhooks, there webhook_bridge.remote_webhook)
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
+    WITH here AS MATERIALIZED (
+        SELECT w, w.id, w.remote_id, w.topic, webhook_bridge.delivery_url(w.endpoint) AS url
+        FROM webhook_bridge.webhooks w WHERE w.account = (compare_webhooks.account).name
+    ), there AS MATERIALIZED (
+        SELECT DISTINCT ON (r.remote_id) r.remote_id, r.topic, r.delivery_url, r.label, r.active, r.options, r.created_at, r.updated_at
+        FROM webhook_bridge.remote_list(compare_webhooks.account, '{}') AS r ORDER BY r.remote_id
+    ), known AS (
+        SELECT h.id, t.remote_id FROM here h JOIN there t ON t.remote_id = h.remote_id
+    ), pairs AS (
+        SELECT k.id, k.remote_id FROM known k
+        UNION ALL
+        (SELECT DISTINCT ON (h.id) h.id, t.remote_id
+         FROM here h JOIN there t ON t.topic = h.topic AND t.delivery_url = h.url
+         WHERE NOT EXISTS (SELECT FROM known k WHERE k.id = h.id OR k.remote_id = t.remote_id)
+         ORDER BY h.id, t.active DESC NULLS LAST, t.created_at, length(t.remote_id), t.remote_id COLLATE "C")
+    )
+    -- not the whole objects: who changes one reads it again
+    SELECT h.w, CASE WHEN t.remote_id IS NOT NULL THEN
+               ROW(t.remote_id, t.topic, t.delivery_url, t.label, t.active, t.options, t.created_at, t.updated_at, NULL,
+                   NULL, NULL, NULL, NULL)::webhook_bridge.remote_webhook END
+    FROM here h LEFT JOIN pairs p ON p.id = h.id FULL JOIN there t ON t.remote_id = p.remote_id
+    ORDER BY h.id NULLS LAST, t.created_at, length(t.remote_id), t.remote_id COLLATE "C";
+END;
+COMMENT ON FUNCTION webhook_bridge.compare_webhooks(webhook_bridge.accounts) IS
+'Private: the webhooks of an account, here and at its provider, side by side';
+
 CREATE FUNCTION webhook_bridge.sync_webhooks(account text, repair boolean DEFAULT false)
-RETURNS TABLE (id bigint, endpoint text, topic text, remote_id text, difference text, wanted text, actual text, repaired boolean)
+RETURNS TABLE (id bigint, endpoint text, topic text, remote_id text, difference text, wanted jsonb, actual jsonb, repaired boolean, error text)
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET debug_print_plan = off
@@ -900,95 +1053,109 @@ AS $$
 #variable_conflict use_column
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
-    managed boolean := (SELECT p.request_function IS NOT NULL FROM webhook_bridge.providers p WHERE p.name = owner.provider);
-    there webhook_bridge.remote_webhook[] := '{}';
+    switch boolean := webhook_bridge.has_switch(owner);
+    pair record;
     mine webhook_bridge.webhooks;
     remote webhook_bridge.remote_webhook;
-    url text;
-    matched text[] := '{}';
-    target text;
-    secret text;
+    twin webhook_bridge.webhooks;
+    options jsonb;
+    code text;
+    more text;
 BEGIN
-    IF managed THEN
-        there := ARRAY(SELECT r FROM webhook_bridge.remote_list(owner, '{}') AS r);
+    IF (SELECT p.request_function IS NULL FROM webhook_bridge.providers p WHERE p.name = owner.provider) THEN
+        RETURN QUERY SELECT w.id, w.endpoint, w.topic, w.remote_id, 'unknown', NULL::jsonb, NULL::jsonb, NULL::boolean, NULL::text
+                     FROM webhook_bridge.webhooks w WHERE w.account = owner.name ORDER BY w.id;
+        RETURN;
     END IF;
-    FOR mine IN SELECT w.* FROM webhook_bridge.webhooks w WHERE w.account = owner.name ORDER BY w.id LOOP
-        id := mine.id; endpoint := mine.endpoint; topic := mine.topic; remote_id := mine.remote_id;
-        difference := NULL; wanted := NULL; actual := NULL; repaired := NULL;
-        url := webhook_bridge.delivery_url(mine.endpoint);
-        IF NOT managed THEN
-            difference := 'unknown'; wanted := mine.remote_state;
-            RETURN NEXT;
-            CONTINUE;
-        END IF;
-        SELECT (r).* INTO remote FROM unnest(there) AS r
-        WHERE r.remote_id = mine.remote_id OR (r.topic = mine.topic AND r.delivery_url = url AND r.remote_id <> ALL (matched))
-        ORDER BY r.remote_id = mine.remote_id DESC NULLS LAST LIMIT 1;
-
-        IF (remote).remote_id IS NULL THEN
-            difference := CASE WHEN mine.desired_active THEN 'missing' END;
-            wanted := CASE WHEN mine.desired_active THEN 'active' ELSE 'inactive' END;
-            IF repair AND mine.desired_active THEN
-                SELECT r.remote_id INTO remote_id FROM webhook_bridge.register_webhook(
-                    mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options) AS r;
-                repaired := true;
+    IF repair THEN
+        -- what was done to them meanwhile would not be in the list
+        PERFORM FROM webhook_bridge.webhooks w WHERE w.account = owner.name ORDER BY w.id FOR UPDATE;
+    END IF;
+    FOR pair IN SELECT c.here, c.there FROM webhook_bridge.compare_webhooks(owner) AS c LOOP
+        mine := pair.here; remote := pair.there;
+        id := mine.id; endpoint := mine.endpoint; topic := coalesce(mine.topic, (remote).topic);
+        remote_id := coalesce((remote).remote_id, mine.remote_id);
+        difference := NULL; wanted := NULL; actual := NULL; repaired := NULL; error := NULL;
+        IF mine.id IS NULL THEN
+            difference := 'not known here';
+            actual := jsonb_build_object('delivery_url', webhook_bridge.mask_token(owner, (remote).delivery_url),
+                                         'active', (remote).active);
+            -- one that delivers to an endpoint is ours, or one too many
+            SELECT w.* INTO twin FROM webhook_bridge.webhooks w
+            WHERE w.account = owner.name AND w.topic = (remote).topic
+              AND webhook_bridge.delivery_url(w.endpoint) = (remote).delivery_url;
+            IF FOUND THEN
+                difference := 'duplicate'; endpoint := twin.endpoint; id := twin.id;
+            ELSE
+                SELECT e.name INTO endpoint FROM webhook_bridge.endpoints e
+                WHERE e.provider = owner.provider AND coalesce(e.account, owner.name) = owner.name
+                  AND webhook_bridge.delivery_url(e.name) = (remote).delivery_url;
+            END IF;
+        ELSIF (remote).remote_id IS NULL THEN
+            IF mine.desired_active THEN
+                difference := 'missing';
             END IF;
         ELSE
-            matched := matched || (remote).remote_id;
-            remote_id := (remote).remote_id;
-            IF (remote).topic <> mine.topic THEN
-                difference := 'topic'; wanted := mine.topic; actual := (remote).topic;
-            ELSIF (remote).delivery_url IS DISTINCT FROM url THEN
-                difference := 'delivery_url'; wanted := split_part(url, '?', 1); actual := split_part((remote).delivery_url, '?', 1);
-            ELSIF (remote).active <> mine.desired_active THEN
-                difference := 'active'; wanted := mine.desired_active; actual := (remote).active;
-            ELSIF mine.remote_id IS DISTINCT FROM (remote).remote_id THEN
-                difference := 'remote_id'; wanted := mine.remote_id; actual := (remote).remote_id;
+            wanted := webhook_bridge.differences(
+                jsonb_build_object('topic', mine.topic, 'delivery_url', webhook_bridge.delivery_url(mine.endpoint),
+                                   'label', mine.label, 'active', mine.desired_active),
+                to_jsonb(remote));
+            options := webhook_bridge.differences(mine.options, (remote).options);
+            IF options <> '{}' THEN
+                wanted := wanted || jsonb_build_object('options', options);
+                remote.options := (SELECT jsonb_object_agg(k, (remote).options -> k) FROM jsonb_object_keys(options) AS k);
             END IF;
-            IF repair THEN
-                PERFORM webhook_bridge.seen(mine.id, remote);
-                -- another one than was registered has another secret
-                secret := CASE WHEN mine.remote_id IS DISTINCT FROM (remote).remote_id
-                               THEN webhook_bridge.webhook_secret(owner, mine.endpoint) END;
-                IF difference IN ('topic', 'delivery_url') OR secret IS NOT NULL THEN
-                    remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object(
-                        'topic', nullif(mine.topic, (remote).topic), 'delivery_url', url, 'secret', secret));
-                    PERFORM webhook_bridge.seen(mine.id, remote);
-                END IF;
-                IF (remote).active <> mine.desired_active THEN
-                    PERFORM webhook_bridge.set_webhook_active(mine.id, mine.desired_active);
-                END IF;
-                IF difference IS NOT NULL THEN
-                    repaired := true;
-                END IF;
+            IF mine.remote_id IS DISTINCT FROM (remote).remote_id THEN
+                wanted := wanted || jsonb_build_object('remote_id', mine.remote_id);
+            END IF;
+            actual := (SELECT jsonb_object_agg(k, to_jsonb(remote) -> k) FROM jsonb_object_keys(wanted) AS k);
+            wanted := webhook_bridge.mask_token(owner, wanted::text)::jsonb;
+            actual := webhook_bridge.mask_token(owner, actual::text)::jsonb;
+            IF wanted <> '{}' THEN
+                difference := 'changed';
+            ELSE
+                wanted := NULL;
             END IF;
         END IF;
-        RETURN NEXT;
-    END LOOP;
 
-    FOREACH remote IN ARRAY there LOOP
-        CONTINUE WHEN (remote).remote_id = ANY (matched);
-        id := NULL; endpoint := NULL; topic := (remote).topic; remote_id := (remote).remote_id;
-        difference := 'not known here'; wanted := NULL; actual := split_part((remote).delivery_url, '?', 1); repaired := NULL;
-        -- one that delivers to an endpoint is ours
-        SELECT e.name INTO target FROM webhook_bridge.endpoints e
-        WHERE e.provider = owner.provider AND coalesce(e.account, owner.name) = owner.name
-          AND webhook_bridge.delivery_url(e.name) = (remote).delivery_url
-          AND NOT EXISTS (SELECT FROM webhook_bridge.webhooks w
-                          WHERE w.account = owner.name AND w.endpoint = e.name AND w.topic = (remote).topic);
-        IF target IS NOT NULL THEN
-            endpoint := target;
-            IF repair THEN
-                SELECT a.id INTO id FROM webhook_bridge.adopt_webhook(owner.name, (remote).remote_id, target) AS a;
+        IF repair AND difference IS NOT NULL AND endpoint IS NOT NULL THEN
+            BEGIN
+                CASE difference
+                    WHEN 'duplicate' THEN
+                        twin.remote_id := (remote).remote_id;
+                        PERFORM webhook_bridge.delete_remote(owner, twin);
+                    WHEN 'not known here' THEN
+                        SELECT a.id INTO id FROM webhook_bridge.adopt_webhook(owner.name, (remote).remote_id, endpoint) AS a;
+                    WHEN 'missing' THEN
+                        SELECT r.remote_id INTO remote_id FROM webhook_bridge.register_webhook(
+                            mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options) AS r;
+                    WHEN 'changed' THEN
+                        -- another one than was registered has another secret
+                        PERFORM webhook_bridge.restore_remote(mine, remote, jsonb_build_object(
+                            'secret', CASE WHEN wanted ? 'remote_id' THEN webhook_bridge.webhook_secret(owner, mine.endpoint) END));
+                        IF NOT switch AND NOT mine.desired_active THEN
+                            PERFORM webhook_bridge.set_webhook_active(mine.id, false);
+                        END IF;
+                END CASE;
                 repaired := true;
-            END IF;
+            EXCEPTION
+                -- what is wrong with the account or the connection is so for the others too
+                WHEN SQLSTATE 'WB001' OR SQLSTATE 'WB002' OR SQLSTATE 'WB003' OR SQLSTATE 'WB011' OR SQLSTATE 'WB015' THEN
+                    RAISE;
+                WHEN others THEN
+                    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, error = MESSAGE_TEXT, more = PG_EXCEPTION_DETAIL;
+                    error := concat_ws(' ', code || ':', error || '.', more);
+                    repaired := false;
+            END;
+        ELSIF repair AND mine.remote_id IS NOT NULL THEN
+            PERFORM webhook_bridge.seen(mine.id, remote);
         END IF;
         RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.sync_webhooks(text, boolean) IS
-'What is wanted here and what is at the provider, row by row: difference is null where they agree. Nothing is changed unless repair is true; then what is wanted is restored, and what delivers to an endpoint is adopted';
+'What is wanted here and what is at the provider, row by row: difference is null where they agree. Nothing is changed unless repair is true; then what is wanted is restored, what delivers to an endpoint is adopted, and what delivers the same once more is deleted';
 
 CREATE FUNCTION webhook_bridge.registration_request(endpoint text, options jsonb DEFAULT '{}')
 RETURNS text

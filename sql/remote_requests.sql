@@ -104,7 +104,7 @@ SELECT pg_temp.request(:base, 'get', '{"remote_id": "003"}');
 SELECT pg_temp.request(:base, 'get', '{"remote_id": "../orders?x"}');
 SELECT pg_temp.request(:base, 'create', '{"topic": "OrderCreated", "delivery_url": "https://db.example.com/hooks/a", "secret": "s3cret"}');
 SELECT pg_temp.request(:base, 'create', '{"topic": "OrderCreated", "delivery_url": "https://db.example.com/hooks/a", "secret": "s3cret", "label": "My \"shop\"", "active": false,
-    "options": {"http_method": "get", "headers": {"X-B": "2", "X-A": "1"}, "payload": [{"key": "k", "value": "v"}, {"m": "n"}]}}');
+    "options": {"http_method": "get", "headers": {"X-B": "2", "X-A": "1"}, "payload": {"k": "v", "m": "n"}}}');
 SELECT pg_temp.request(:base, 'update', '{"remote_id": "7", "active": true, "current": {"id": 7, "name": "n", "event": "OrderDeleted", "http_method": "post",
     "delivery_url": "https://x/y", "headers": [{"X-A": "1"}, {"key": "value"}], "payload": null, "is_active": 0, "created_at": "2024-01-01 00:00:00"}}');
 SELECT pg_temp.request(:base, 'update', '{"remote_id": "7", "delivery_url": "https://x/z", "topic": "OrderCreated", "label": "new", "secret": "other", "options": {"headers": {}},
@@ -135,6 +135,7 @@ EXECUTE refused('{"headers": {"X-A": 1}}');
 EXECUTE refused('{"headers": "X-A: 1"}');
 EXECUTE refused('{"headers": {"X-A": "1", "x-a": "2"}}');
 EXECUTE refused('{"payload": {"": "1"}}');
+EXECUTE refused('{"payload": [{"a": "1"}]}');
 
 -- answers
 \set object '{"id": 7, "name": "n", "event": "OrderCreated", "http_method": "post", "delivery_url": "https://x/y", "headers": [{"X-A": "1"}], "payload": [], "secret": "never shown", "is_active": 1, "created_at": "2024-05-06 07:08:09", "updated_at": null}'

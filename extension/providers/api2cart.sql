@@ -206,6 +206,9 @@ BEGIN
             hook.delivery_url := webhook_bridge.as_text(item -> 'callback');
             hook.label := webhook_bridge.as_text(item -> 'label');
             hook.active := webhook_bridge.as_boolean(item -> 'active');
+            hook.options := webhook_bridge.without_empty((
+                SELECT jsonb_object_agg(o, item -> o)
+                FROM unnest('{fields,store_id,response_fields,lang_id,filtering_conditions}'::text[]) AS o));
             hook.created_at := webhook_bridge.as_time(coalesce(item -> 'created_at' -> 'value', item -> 'created_at'));
             hook.updated_at := webhook_bridge.as_time(coalesce(item -> 'updated_at' -> 'value', item -> 'updated_at'));
             hook.raw := webhook_bridge.without_secrets(item);

@@ -118,6 +118,7 @@ BEGIN
         hook.delivery_url := coalesce(webhook_bridge.as_text(item -> 'webHookUrls' -> 0),
                                        nullif(webhook_bridge.as_text(item -> 'url'), ''));
         hook.active := true;
+        hook.options := webhook_bridge.without_empty(jsonb_build_object('shopId', item -> 'shopId'));
         hook.created_at := webhook_bridge.as_time_ms(item -> 'created');
         hook.updated_at := webhook_bridge.as_time_ms(item -> 'modified');
         hook.raw := webhook_bridge.without_secrets(item);

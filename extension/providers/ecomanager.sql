@@ -4,65 +4,66 @@
 -- the signature of a GET covers nothing but its empty body.
 
 -- Headers and payload are sent as [{"key": "K", "value": "V"}] and come back as
--- [{"K": "V"}]; people write {"K": "V"}.
-CREATE FUNCTION webhook_bridge.ecomanager_pairs(value jsonb)
+-- [{"K": "V"}]; here they are {"K": "V"}.
+CREATE FUNCTION webhook_bridge.ecomanager_members(value jsonb)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT coalesce(jsonb_agg(jsonb_build_object('key', p.key, 'value', p.value) ORDER BY a.item, p.key COLLATE "C"), '[]')
-    FROM jsonb_array_elements(CASE jsonb_typeof(value)
-                                  WHEN 'array' THEN value
-                                  WHEN 'null' THEN '[]'
-                                  ELSE jsonb_build_array(value) END) WITH ORDINALITY AS a(element, item)
-         CROSS JOIN LATERAL (
-             SELECT a.element ->> 'key' AS key, a.element -> 'value' AS value
-             WHERE jsonb_typeof(ecomanager_pairs.value) = 'array' AND a.element ?& '{key,value}'
-             UNION ALL
-             SELECT m.key, m.value
-             FROM jsonb_each(CASE jsonb_typeof(a.element) WHEN 'object' THEN a.element END) AS m
-             WHERE NOT (jsonb_typeof(ecomanager_pairs.value) = 'array' AND a.element ?& '{key,value}')
-             UNION ALL
-             SELECT NULL, a.element
-             WHERE jsonb_typeof(a.element) <> 'object') AS p;
+    SELECT coalesce(jsonb_object_agg(m.key, m.value ORDER BY a.item) FILTER (WHERE m.key <> ''), '{}')
+    FROM jsonb_array_elements(CASE jsonb_typeof(value) WHEN 'array' THEN value ELSE jsonb_build_array(value) END)
+             WITH ORDINALITY AS a(element, item)
+         CROSS JOIN LATERAL jsonb_each(
+             CASE WHEN jsonb_typeof(a.element) <> 'object' THEN '{}'
+                  WHEN a.element ?& '{key,value}' THEN jsonb_build_object(coalesce(a.element ->> 'key', ''), a.element -> 'value')
+                  ELSE a.element END) AS m;
+END;
+COMMENT ON FUNCTION webhook_bridge.ecomanager_members(jsonb) IS
+'Private: headers or payload as Ecomanager has them, as a JSON object';
+
+CREATE FUNCTION webhook_bridge.ecomanager_pairs(members jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_agg(jsonb_build_object('key', m.key, 'value', m.value) ORDER BY m.key COLLATE "C"), '[]')
+    FROM jsonb_each(members) AS m;
 END;
 COMMENT ON FUNCTION webhook_bridge.ecomanager_pairs(jsonb) IS
-'Private: headers or payload of an Ecomanager webhook, in any of their forms, as Ecomanager takes them';
+'Private: headers or payload as Ecomanager takes them';
 
-CREATE FUNCTION webhook_bridge.ecomanager_option(name text, given jsonb, current jsonb, most integer)
-RETURNS jsonb
+CREATE FUNCTION webhook_bridge.ecomanager_check(name text, members jsonb, most integer)
+RETURNS void
 LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    pairs jsonb := coalesce(webhook_bridge.ecomanager_pairs(coalesce(given, current)), '[]');
-    pair jsonb;
+    member record;
 BEGIN
-    IF given IS NULL THEN
-        -- what Ecomanager itself has said
-        RETURN coalesce((SELECT jsonb_agg(p) FROM jsonb_array_elements(pairs) AS p WHERE p ->> 'key' <> ''), '[]');
+    IF members IS NULL THEN
+        RETURN;
     END IF;
-    IF jsonb_array_length(pairs) > most THEN
-        PERFORM webhook_bridge.bad_option(name, format('It has %s members; Ecomanager takes %s.', jsonb_array_length(pairs), most),
-                                          'Nothing was sent.');
+    IF jsonb_typeof(members) <> 'object' THEN
+        PERFORM webhook_bridge.bad_option(name, 'It is not a JSON object whose values are strings.', 'For example {"X-Shop": "main"}.');
     END IF;
-    FOR pair IN SELECT jsonb_array_elements(pairs) LOOP
-        IF coalesce(pair ->> 'key', '') = '' OR jsonb_typeof(pair -> 'value') IS DISTINCT FROM 'string' THEN
+    IF (SELECT count(*) FROM jsonb_object_keys(members)) > most THEN
+        PERFORM webhook_bridge.bad_option(name, format('Ecomanager takes up to %s.', most), 'Nothing was sent.');
+    END IF;
+    FOR member IN SELECT m.key, m.value FROM jsonb_each(members) AS m LOOP
+        IF member.key = '' OR jsonb_typeof(member.value) <> 'string' THEN
             PERFORM webhook_bridge.bad_option(name, 'It is not a JSON object whose values are strings.',
                                               'For example {"X-Shop": "main"}.');
         END IF;
-        IF name = 'headers' AND (pair ->> 'key' !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$' OR pair ->> 'value' ~ '[[:cntrl:]]') THEN
-            PERFORM webhook_bridge.bad_option(name, format('"%s" is not a header that can be sent.', left(pair ->> 'key', 80)),
+        IF name = 'headers' AND (member.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$' OR member.value #>> '{}' ~ '[[:cntrl:]]') THEN
+            PERFORM webhook_bridge.bad_option(name, format('"%s" is not a header that can be sent.', left(member.key, 80)),
                                               'A name has letters, digits and hyphens; a value is one line.');
         END IF;
     END LOOP;
-    IF (SELECT count(DISTINCT lower(p ->> 'key')) <> count(*) FROM jsonb_array_elements(pairs) AS p) THEN
+    IF (SELECT count(DISTINCT lower(k)) <> count(*) FROM jsonb_object_keys(members) AS k) THEN
         PERFORM webhook_bridge.bad_option(name, 'A name occurs twice.', 'Nothing was sent.');
     END IF;
-    RETURN pairs;
 END
 $$;
-COMMENT ON FUNCTION webhook_bridge.ecomanager_option(text, jsonb, jsonb, integer) IS
-'Private: headers or payload to send to Ecomanager: what is wanted, after checks, else what there is';
+COMMENT ON FUNCTION webhook_bridge.ecomanager_check(text, jsonb, integer) IS
+'Private: refuses headers or payload that Ecomanager does not take';
 
 CREATE FUNCTION webhook_bridge.ecomanager_request(operation text, account webhook_bridge.account_info, webhook jsonb)
 RETURNS webhook_bridge.http_request
@@ -105,21 +106,25 @@ BEGIN
         PERFORM webhook_bridge.bad_option('http_method', 'It is neither "post" nor "get".',
                                           'The signature of a GET covers nothing but its empty body: use "post".');
     END IF;
+    PERFORM webhook_bridge.ecomanager_check('headers', options -> 'headers', 5),
+            webhook_bridge.ecomanager_check('payload', options -> 'payload', 10);
     IF operation = 'create' THEN
         current := '{"http_method": "post", "is_active": true}';
-        PERFORM webhook_bridge.needed(webhook, 'secret');
+        PERFORM webhook_bridge.needed(webhook, 'topic'), webhook_bridge.needed(webhook, 'delivery_url'),
+                webhook_bridge.needed(webhook, 'secret');
     ELSIF jsonb_typeof(current) IS DISTINCT FROM 'object' THEN
         PERFORM webhook_bridge.bad_option('current', 'It is not the webhook as Ecomanager has it.', 'Get it first.');
     END IF;
     body := jsonb_build_object(
-        'name', coalesce(webhook ->> 'label', current ->> 'name', webhook_bridge.needed(webhook, 'topic')),
+        'name', coalesce(webhook ->> 'label', current ->> 'name', webhook ->> 'topic', current ->> 'event'),
         'event', coalesce(webhook ->> 'topic', current ->> 'event'),
         'http_method', coalesce(options ->> 'http_method', current ->> 'http_method', 'post'),
         'delivery_url', coalesce(webhook ->> 'delivery_url', current ->> 'delivery_url'),
-        'headers', webhook_bridge.ecomanager_option('headers', options -> 'headers', current -> 'headers', 5),
-        'payload', webhook_bridge.ecomanager_option('payload', options -> 'payload', current -> 'payload', 10),
+        'headers', webhook_bridge.ecomanager_pairs(
+            coalesce(options -> 'headers', webhook_bridge.ecomanager_members(current -> 'headers'), '{}')),
+        'payload', webhook_bridge.ecomanager_pairs(
+            coalesce(options -> 'payload', webhook_bridge.ecomanager_members(current -> 'payload'), '{}')),
         'is_active', coalesce(webhook_bridge.as_boolean(webhook -> 'active'), webhook_bridge.as_boolean(current -> 'is_active'), true));
-    PERFORM webhook_bridge.needed(body, 'event'), webhook_bridge.needed(body, 'delivery_url');
     IF webhook ->> 'secret' IS NOT NULL THEN
         body := body || jsonb_build_object('secret', webhook -> 'secret');
     END IF;
@@ -172,6 +177,9 @@ BEGIN
         hook.delivery_url := webhook_bridge.as_text(item -> 'delivery_url');
         hook.label := webhook_bridge.as_text(item -> 'name');
         hook.active := webhook_bridge.as_boolean(item -> 'is_active');
+        hook.options := webhook_bridge.without_empty(jsonb_build_object(
+            'http_method', item -> 'http_method', 'headers', webhook_bridge.ecomanager_members(item -> 'headers'),
+            'payload', webhook_bridge.ecomanager_members(item -> 'payload')));
         -- without zone in the documentation's examples
         hook.created_at := webhook_bridge.as_time(item -> 'created_at');
         hook.updated_at := webhook_bridge.as_time(item -> 'updated_at');
