@@ -121,6 +121,8 @@ DECLARE
     webhooks bigint;
     endpoints bigint;
 BEGIN
+    -- waits for whoever is registering a webhook of it
+    PERFORM FROM webhook_bridge.accounts a WHERE a.name = drop_account.name FOR UPDATE;
     SELECT count(*) INTO webhooks FROM webhook_bridge.webhooks w WHERE w.account = drop_account.name;
     SELECT count(*) INTO endpoints FROM webhook_bridge.endpoints e WHERE e.account = drop_account.name;
     IF webhooks + endpoints > 0 THEN

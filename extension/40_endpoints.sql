@@ -311,6 +311,8 @@ LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- waits for whoever is registering a webhook for it
+    PERFORM FROM webhook_bridge.endpoints e WHERE e.name = drop_endpoint.name FOR UPDATE;
     IF EXISTS (SELECT FROM webhook_bridge.webhooks w WHERE w.endpoint = drop_endpoint.name) THEN
         RAISE EXCEPTION 'endpoint "%" is in use', name
             USING ERRCODE = 'object_in_use',

@@ -253,12 +253,16 @@ DECLARE
     row webhook_bridge.remote_webhook;
     page jsonb;
     next jsonb;
+    first text;
+    last_first text;
 BEGIN
     LOOP
         next := NULL;
+        first := NULL;
         FOR row IN SELECT * FROM webhook_bridge.remote_call(account, 'list', jsonb_build_object('filters', filters, 'page', page)) LOOP
             next := coalesce(row.next_page, next);
             CONTINUE WHEN row.remote_id IS NULL;
+            first := coalesce(first, row.remote_id);
             -- not every provider filters, and some leave out what they have filtered by
             CONTINUE WHEN row.topic <> filters ->> 'topic' OR row.delivery_url <> filters ->> 'delivery_url'
                        OR row.label <> filters ->> 'label' OR row.active <> webhook_bridge.as_boolean(filters -> 'active');
@@ -266,13 +270,14 @@ BEGIN
         END LOOP;
         next := webhook_bridge.next_page(page, next);
         EXIT WHEN next IS NULL;
-        IF next = page THEN
+        IF next = page OR first = last_first THEN
             RAISE EXCEPTION 'account "%": the pages of the list do not end', (account).name
                 USING ERRCODE = 'WB017',
-                      DETAIL = 'The provider answers with the page that it was asked for as the next one.',
-                      HINT = 'This is an error of the provider.';
+                      DETAIL = 'The provider has answered with the same page again.',
+                      HINT = 'This is an error of the provider, or of a proxy at the base URL of the account.';
         END IF;
         page := next;
+        last_first := first;
     END LOOP;
 END
 $$;
@@ -483,7 +488,7 @@ DECLARE
     result webhook_bridge.endpoints;
     param text;
 BEGIN
-    SELECT e.* INTO result FROM webhook_bridge.endpoints e WHERE e.name = endpoint_for.endpoint;
+    SELECT e.* INTO result FROM webhook_bridge.endpoints e WHERE e.name = endpoint_for.endpoint FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'endpoint "%" does not exist', endpoint
             USING ERRCODE = 'undefined_object',

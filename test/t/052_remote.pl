@@ -680,6 +680,12 @@ sub api2cart_only
     like(error_text("SELECT webhook_bridge.register_webhook('$name', 'comet.add', '$name')"), qr/ERROR:  WB014: .*DETAIL:  .*comet\.add.*109/s,
         "$version: refused by the provider, in its own words");
 
+    # a proxy that knows nothing of pages
+    $emulator->fault(provider => 'api2cart', operation => 'list', times => 0, kind => 'status', status => 200,
+        body => { return_code => 0, return_message => '', result => { webhook => [ map { { id => $_, entity => 'order', action => 'add' } } 1 .. 250 ] } });
+    is(error_of("SELECT count(*) FROM webhook_bridge.list_webhooks('$name')"), 'WB017', "$version: pages that do not end");
+    $emulator->no_faults;
+
     # Somebody else's, twice the same
     $emulator->settings(api2cart => { unique => JSON::PP::true });
     is(row("webhook_bridge.register_webhook('$name', 'product.add', '$name')")->{state}, 'active', "$version: unique webhooks");
