@@ -629,7 +629,7 @@ BEGIN
     remote.delivery_url := coalesce(answer.delivery_url, wanted ->> 'delivery_url', (remote).delivery_url);
     remote.label := coalesce(answer.label, wanted ->> 'label', (remote).label);
     remote.active := coalesce(answer.active, webhook_bridge.as_boolean(wanted -> 'active'), (remote).active);
-    remote.options := coalesce(answer.options, (remote).options || (wanted -> 'options'));
+    remote.options := coalesce(answer.options, (remote).options || coalesce(wanted -> 'options', '{}'));
     remote.updated_at := coalesce(answer.updated_at, (remote).updated_at);
     remote.raw := coalesce(answer.raw, (remote).raw);
     RETURN remote;
@@ -671,8 +671,8 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.record_manual(webhook_bridge.webhooks) IS
 'Private: records a webhook that people register at the provider, after a check that they can';
 
--- What the provider says otherwise than it is wanted, and what the caller wants in
--- any case: a secret is not to be seen, nor is an option everywhere.
+-- Changes what the provider says otherwise than it is wanted, and what the caller
+-- says besides: a secret is not told.
 CREATE FUNCTION webhook_bridge.restore_remote(webhook webhook_bridge.webhooks, remote webhook_bridge.remote_webhook, changes jsonb)
 RETURNS webhook_bridge.webhook_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -686,7 +686,7 @@ DECLARE
                                WHERE webhook_bridge.option_text(o.value) IS DISTINCT FROM webhook_bridge.option_text((remote).options -> o.key)),
                               '{}');
 BEGIN
-    changes := jsonb_strip_nulls(changes - 'options')
+    changes := jsonb_strip_nulls(changes)
         || webhook_bridge.differences(
                jsonb_build_object('topic', (webhook).topic, 'label', (webhook).label,
                                   'delivery_url', webhook_bridge.delivery_url((webhook).endpoint)),
