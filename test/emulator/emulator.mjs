@@ -22,7 +22,7 @@
 //
 // The control API takes and gives JSON; a wrong call is answered 400.
 //
-//   GET    /_control                        settings, counts, clock, open requests
+//   GET    /_control                        settings, counts, clock, open and held requests
 //   POST   /_control/reset                  everything as at the start
 //   POST   /_control/settings               {PROVIDER: {...}, speed, routes, timeout_ms}; routes:
 //                                           see deliver.mjs; timeout_ms: of every attempt
@@ -44,6 +44,8 @@
 //   POST   /_control/faults                 adds a fault, returns {id}; see below
 //   GET    /_control/faults                 those that are left
 //   DELETE /_control/faults                 removes all
+//   POST   /_control/release                lets the answers go that a fault "hold" holds back, returns
+//                                           how many: {released}
 //
 // A fault is {provider, operation, kind, ...}; without provider or operation it
 // is for any.  Operations: list, get, create, update, set_active, delete, count,
@@ -57,6 +59,8 @@
 //   return_code  {code, message}: API2Cart's
 //   slow         {ms}: the answer comes later; done unless said otherwise
 //   drip         {ms}: the body comes byte by byte; done likewise
+//   hold         the answer waits for /_control/release; done before that, with
+//                done false after it, whether or not the client is still there
 //   hang         no answer
 //   reset        the connection is reset
 //   lost         the same, but done
@@ -102,10 +106,12 @@ const { values: options } = parseArgs({
 // ---------------------------------------------------------------------------
 
 let clock, engine, providers, requests, faults, notices, buckets;
+let held = []; // what lets each answer go that is held back
 let lastFault = 0;
 
 function reset() {
   clock?.stop();
+  release();
   clock = new Clock();
   clock.speed = Number(options.speed);
   engine = new Engine(clock, { routes: {} });
@@ -127,7 +133,7 @@ function reset() {
 // Faults
 // ---------------------------------------------------------------------------
 
-const RUINED_AFTERWARDS = ['slow', 'drip', 'lost', 'truncate', 'invalid_json', 'html', 'empty', 'bytes', 'huge'];
+const RUINED_AFTERWARDS = ['slow', 'hold', 'drip', 'lost', 'truncate', 'invalid_json', 'html', 'empty', 'bytes', 'huge'];
 const RUINED_BEFORE = ['status', 'rate_limit', 'return_code', 'hang', 'reset', 'redirect'];
 
 function addFault(given) {
@@ -160,6 +166,13 @@ function takeFault(provider, operation) {
     return fault;
   }
   return null;
+}
+
+function release() {
+  const released = held.length;
+  held.forEach((go) => go());
+  held = [];
+  return { released };
 }
 
 // A leaky bucket; returns whether another request fits.
@@ -198,6 +211,11 @@ async function ruin(fault, provider, response, good) {
       return respond(response, provider.limited(fault.retry_after === undefined ? 1 : fault.retry_after));
     case 'return_code':
       return respond(response, providers.api2cart.failure(fault.code, fault.message));
+    case 'hold':
+      if (fault.done) {
+        await new Promise((go) => held.push(go));
+      }
+      return respond(response, good);
     case 'slow':
       await pause(fault.ms);
       return respond(response, good);
@@ -269,7 +287,10 @@ async function serve(provider, request, record, response) {
   }
   const fault = takeFault(provider.name, call.operation);
   record.fault = fault?.kind ?? null;
-  const good = !fault || fault.done ? await call.run() : null;
+  if (fault?.kind === 'hold' && !fault.done) {
+    await new Promise((go) => held.push(go));
+  }
+  const good = !fault || fault.done || fault.kind === 'hold' ? await call.run() : null;
   if (fault) {
     await ruin(fault, provider, response, good ?? answer(200, {}));
   } else {
@@ -404,6 +425,7 @@ function overview() {
     clock: { seconds: clock.now() / SECOND, speed: clock.speed, until_next: clock.untilNext },
     requests: requests.length,
     open: requests.filter((r) => r.open).length,
+    held: held.length,
     in_flight: engine.inFlight,
     deliveries: countBy(engine.deliveries, (d) => d.state),
     routes: engine.options.routes,
@@ -469,6 +491,7 @@ const CONTROL = {
     faults = [];
     return {};
   },
+  'POST /release': release,
 };
 
 function missing(what) {

@@ -192,6 +192,13 @@ sub no_faults
     return $self->control('DELETE', 'faults');
 }
 
+# Lets the answers go that faults of kind "hold" hold back, and returns how many.
+sub release
+{
+    my ($self) = @_;
+    return $self->control('POST', 'release')->{released};
+}
+
 # Ends it, and dies if it has not gone well.
 sub stop
 {

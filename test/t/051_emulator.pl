@@ -623,6 +623,33 @@ sub faults
     poll_until(sub { $emulator->overview->{open} == 0 }, 'its end');
     is(($emulator->requests)[-1]{status}, undef, 'a request that was not answered');
 
+    # one that is held back, before or after it is done, with and without a client that waits
+    for my $done (1, 0)
+    {
+        for my $waits (1, 0)
+        {
+            $emulator->reset;
+            $emulator->fault(kind => 'hold', done => $done ? $true : $false);
+            my $content = $json->encode($body);
+            $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $emulator->port, Proto => 'tcp');
+            print $socket "POST /blaze$path HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+              . "x-api-key: $settings{blaze}{partner_key}\r\nAuthorization: $settings{blaze}{developer_key}\r\n"
+              . 'Content-Length: ' . length($content) . "\r\n\r\n$content";
+            $socket->flush;
+            poll_until(sub { $emulator->overview->{held} == 1 }, 'a request that is held back');
+            is(scalar $emulator->webhooks('blaze'), $done, 'held back, ' . ($done ? 'done' : 'not done'));
+            if (!$waits)
+            {
+                close $socket;
+                poll_until(sub { $emulator->overview->{open} == 0 }, 'its end');
+            }
+            is($emulator->release, 1, 'released');
+            is($emulator->release, 0, 'once');
+            like(join('', <$socket>), qr/^HTTP\/1\.1 200 .*NEW_MEMBER/s, 'and answered') if $waits;
+            poll_until(sub { $emulator->webhooks('blaze') == 1 }, 'what was asked for');
+        }
+    }
+
     # clients that give up
     $emulator->seed('blaze', 100);
     for my $fault ([ huge => bytes => 50_000_000 ], [ huge => bytes => 50_000_000, announced => $false ],
