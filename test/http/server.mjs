@@ -7,13 +7,18 @@
 //     other       ... for another host
 //     expired     ... that is no longer valid
 //     unknown     of an authority that nobody knows
+//     selfsigned  of nobody
 //     old         with TLS 1.1 at most
+//     http2       with HTTP/2 only
+//     trickle     of a TLS handshake, a byte now and then
 //
 // A path selects what happens to a request on any of them; see "answers".  The
-// path /requests tells how many requests a path has had.
+// path /requests tells how many requests a path has had, and connections
+// "trickle".
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import net from 'node:net';
 
 const directory = process.argv[2];
 const counts = {};
@@ -57,7 +62,8 @@ const answers = {
     badchunk: (request) => raw(request, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nten bytes.'),
     hang: () => {},
     halfway: (request) => request.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.'),
-    drip: (request) => drip(request.socket),
+    drip: (request) => drip(request.socket, 'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n', 'x'),
+    driphead: (request) => drip(request.socket, 'HTTP/1.1 200 OK\r\nX-Long: ', 'x'),
     slow: (request, response, body, argument) => setTimeout(() => send(response, 200, 'slow'), Number(argument)),
     // The first N requests of this path fail.
     flaky: (request, response, body, argument) => counts[request.url] <= Number(argument)
@@ -104,28 +110,39 @@ function pour(response, bytes) {
     more();
 }
 
-function drip(socket) {
-    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n');
-    const timer = setInterval(() => socket.destroyed ? clearInterval(timer) : socket.write('x'), 20);
+function drip(socket, head, piece) {
+    socket.write(head);
+    const timer = setInterval(() => socket.destroyed ? clearInterval(timer) : socket.write(piece), 20);
+}
+
+function count(what) {
+    counts[what] = (counts[what] ?? 0) + 1;
 }
 
 function serve(request, response) {
     const chunks = [];
     if (request.socket.isOver) {
-        counts['/again'] = (counts['/again'] ?? 0) + 1;
+        count('/again');
         reset(request);
+        return;
+    }
+    // A body that nobody reads.
+    if (request.url.startsWith('/unread')) {
+        count(request.url);
+        request.pause();
         return;
     }
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
         const [, name, argument] = /^\/([a-z0-9]*)\/?([^?]*)/.exec(request.url);
-        counts[request.url] = (counts[request.url] ?? 0) + 1;
+        count(request.url);
         (answers[name] ?? answers.echo)(request, response, Buffer.concat(chunks), argument);
     });
 }
 
 function listen(server) {
     // A client that goes away is what is tested.
+    server.on('connection', (socket) => socket.on('error', () => {}));
     server.on('clientError', (error, socket) => socket.destroy());
     server.on('tlsClientError', () => {});
     server.keepAliveTimeout = 60000;
@@ -145,6 +162,12 @@ const ports = {
     other: await secure('other'),
     expired: await secure('expired'),
     unknown: await secure('unknown'),
+    http2: await secure('good', { ALPNProtocols: ['h2'] }),
+    trickle: await listen(net.createServer((socket) => {
+        count('trickle');
+        drip(socket, Buffer.from('1603034000', 'hex'), '\x02');
+    })),
+    selfsigned: await secure('selfsigned'),
     old: await secure('good', { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }),
 };
 process.on('uncaughtException', (error) => process.stderr.write(`${error.stack}\n`));
