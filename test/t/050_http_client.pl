@@ -348,7 +348,7 @@ fails(call("https://nowhere.test/x?sekret"), 'WB001', qr|could not connect to "n
 fails(call("https://good.test:$closed/x?sekret"), 'WB001', qr|could not connect .*:$closed/x: Failed to connect|, 'nobody listens');
 for my $path (qw(silent reset truncated badchunk))
 {
-    fails(call("$secure/$path/?sekret"), 'WB001', qr|lost before its answer .*$detail/$path/: .* Try again|, $path);
+    fails(call("$secure/$path/?sekret"), 'WB001', qr|lost before its answer .*$detail/$path/: |, $path);
     is(requests("/$path/?sekret"), 3, "$path: tried three times");
     fails(call("$secure/$path/?once", method => 'POST', body => 'sekret', idempotent => 0),
         'WB001', qr|lost before its answer .*POST .*/$path/: .*may have carried out|, "$path, POST");
