@@ -177,6 +177,7 @@ fields_jsonb(WbSlice lines)
 	JsonbParseState *state = NULL;
 	JsonbValue *object;
 
+	(void) wb_slice_next(&lines, '\n', &line); /* the status line */
 	while (wb_slice_next(&lines, '\n', &line))
 	{
 		char *name;

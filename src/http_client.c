@@ -63,9 +63,9 @@ typedef struct Exchange
 	/* of the current attempt */
 	Buffer fields;
 	Buffer body;
-	int field_lines;
-	bool in_body;
-	bool done;
+	int field_lines;    /* of interim responses as well */
+	size_t field_bytes; /* likewise */
+	bool head_ended;
 	long status;
 } Exchange;
 
@@ -75,6 +75,7 @@ static void list_fields(Exchange *exchange);
 static void add_field(Exchange *exchange, const char *line);
 static void free_request(Exchange *exchange);
 static void attempt(Exchange *exchange);
+static bool has_begun(CURL *easy);
 static CURLcode set_options(Exchange *exchange);
 static CURLcode set_method(CURL *easy, const WbHttpRequest *request);
 static curl_socket_t open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *address);
@@ -249,7 +250,8 @@ attempt(Exchange *exchange)
 	exchange->fields.len = 0;
 	exchange->body.len = 0;
 	exchange->field_lines = 0;
-	exchange->in_body = false;
+	exchange->field_bytes = 0;
+	exchange->head_ended = false;
 	exchange->outcome.too_large = false;
 	exchange->outcome.opened = false;
 	exchange->outcome.refused[0] = '\0';
@@ -261,7 +263,23 @@ attempt(Exchange *exchange)
 		exchange->outcome.code = wb_http_session_perform(exchange->deadline, &exchange->outcome.multi_code);
 	if (exchange->outcome.code == CURLE_OK)
 		exchange->outcome.code = curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->status);
+	/* libcurl's word for a line that is longer than it takes, which is 100 kB */
+	if (exchange->outcome.code == CURLE_OUT_OF_MEMORY && !exchange->head_ended && has_begun(exchange->easy))
+		exchange->outcome.too_large = true;
+	/* an interim response that libcurl takes for the answer: 101 */
+	if (exchange->outcome.code == CURLE_OK && exchange->status < 200)
+		exchange->outcome.code = CURLE_WEIRD_SERVER_REPLY;
 	wb_http_session_reset();
+}
+
+/* Whether the first byte of an answer has arrived. */
+static bool
+has_begun(CURL *easy)
+{
+	curl_off_t begun = 0;
+
+	(void) curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &begun);
+	return begun > 0;
 }
 
 #define SET(option, value)                                \
@@ -383,29 +401,41 @@ open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *address)
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* Called with one whole line, also of interim responses and of trailers. */
+/*
+ * Called with one whole line of a head, also of interim responses, which are
+ * dropped when they end, and of trailers, which are left out.
+ */
 static size_t
 take_field(char *data, size_t size, size_t count, void *client)
 {
 	Exchange *exchange = client;
-	size_t len = size * count;
+	WbSlice line = wb_slice(data, size * count);
 
-	if (exchange->in_body)
-		return len;
-	if (++exchange->field_lines > MAX_FIELD_LINES ||
-		exchange->fields.len + len > Min(MAX_FIELD_BYTES, (size_t) wb_http_max_response_kb * 1024))
+	if (exchange->head_ended)
+		return line.len;
+	exchange->field_lines++;
+	exchange->field_bytes += line.len;
+	if (exchange->field_lines > MAX_FIELD_LINES ||
+		exchange->field_bytes > Min(MAX_FIELD_BYTES, (size_t) wb_http_max_response_kb * 1024))
 	{
 		exchange->outcome.too_large = true;
 		return 0;
 	}
-	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
-		exchange->fields.len = 0;
-	else if (!append(&exchange->fields, data, len))
+	if (!append(&exchange->fields, line.data, line.len))
 	{
 		exchange->outcome.out_of_memory = true;
 		return 0;
 	}
-	return len;
+	if (line.data[0] == '\r' || line.data[0] == '\n')
+	{
+		long status = 0;
+
+		(void) curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
+		exchange->head_ended = status >= 200;
+		if (!exchange->head_ended)
+			exchange->fields.len = 0;
+	}
+	return line.len;
 }
 
 static size_t
@@ -414,7 +444,6 @@ take_body(char *data, size_t size, size_t count, void *client)
 	Exchange *exchange = client;
 	size_t len = size * count;
 
-	exchange->in_body = true;
 	if (exchange->body.len + len > (size_t) wb_http_max_response_kb * 1024)
 	{
 		exchange->outcome.too_large = true;

@@ -16,7 +16,7 @@
 typedef struct WbHttpResponse
 {
 	int status;
-	WbSlice fields;   /* lines of headers, as received; of the final response only */
+	WbSlice fields;   /* status line and lines of headers of the final response, as received */
 	WbSlice body;     /* as received */
 	const char *host; /* for messages */
 	const char *call; /* "GET https://host/path", for messages: without the query */

@@ -41,6 +41,8 @@ const answers = {
         + '2\r\nok\r\n0\r\nX-Trailer: 1\r\nX-Head: no\r\n\r\n'),
     folded: (request) => raw(request, 'HTTP/1.1 200 OK\r\nX-Folded: a\r\n  b\r\nX-Odd:\t\xff\x01 c \r\nx-TWICE: 1\r\nX-Twice: 2\r\n'
         + 'X-Empty:\r\nContent-Length: 2\r\n\r\nok'),
+    lonely: (request) => raw(request, 'HTTP/1.1 200 OK: x\r\nHTTP/1.1: yes\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: 1\r\n\r\n'),
+    switching: (request) => raw(request, 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nok'),
     // Too much.
     bytes: (request, response, body, argument) => send(response, 200, 'x'.repeat(Number(argument))),
     stream: (request, response, body, argument) => pour(response, Number(argument)),
@@ -49,6 +51,13 @@ const answers = {
         + Array.from({ length: Number(argument) }, (_, i) => `X-${i}: ${i}\r\n`).join('') + 'Content-Length: 2\r\n\r\nok'),
     field: (request, response, body, argument) => raw(request, 'HTTP/1.1 200 OK\r\n'
         + `X-Long: ${'x'.repeat(90000)}\r\n`.repeat(Number(argument)) + 'Content-Length: 2\r\n\r\nok'),
+    line: (request, response, body, argument) => raw(request, `HTTP/1.1 200 OK\r\nX-Long: ${'x'.repeat(Number(argument))}\r\n\r\nok`),
+    reason: (request, response, body, argument) => raw(request, `HTTP/1.1 200 ${'x'.repeat(Number(argument))}\r\n\r\nok`),
+    longinterims: (request) => raw(request, `HTTP/1.1 103 Early Hints\r\nX-Long: ${'x'.repeat(90000)}\r\n\r\n`.repeat(3)
+        + 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'),
+    interims: (request) => flood(request, '', 'HTTP/1.1 100 Continue\r\n\r\n'),
+    heads: (request) => flood(request, 'HTTP/1.1 200 OK\r\n', 'X: 1\r\n'),
+    tails: (request) => flood(request, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n', 'X: 1\r\n'),
     // Not text.
     utf8: (request, response) => send(response, 200, 'Grüße, 世界'),
     western: (request, response) => send(response, 200, 'Grüße'),
@@ -113,6 +122,17 @@ function pour(response, bytes) {
 function drip(socket, head, piece) {
     socket.write(head);
     const timer = setInterval(() => socket.destroyed ? clearInterval(timer) : socket.write(piece), 20);
+}
+
+// What begins so goes on for ever.
+function flood(request, head, piece) {
+    const pieces = piece.repeat(1000);
+    const more = () => {
+        while (!request.socket.destroyed && request.socket.write(pieces));
+        request.socket.once('drain', more);
+    };
+    request.socket.write(head);
+    more();
 }
 
 function count(what) {

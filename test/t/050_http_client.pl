@@ -309,6 +309,8 @@ is(call("$secure/unauthorized")->{status}, 401, 'so is a request for credentials
 }
 is_deeply(call("$secure/interim")->{headers}, { 'x-late' => '2', 'content-length' => '2' }, 'headers of interim answers are left out');
 ok(!grep({ /x-(trailer|head)/ } keys %{ call("$secure/trailers")->{headers} }), 'and trailers');
+is_deeply([ @{ call("$secure/lonely") }{qw(headers body)} ], [ { 'http/1.1' => 'yes', 'transfer-encoding' => 'chunked' }, '' ],
+    'also without a body, and whatever looks like a status line');
 is_deeply(call("$secure/folded")->{headers},
     { 'x-folded' => 'a b', 'x-odd' => '?? c', 'x-twice' => '1, 2', 'x-empty' => '', 'content-length' => '2' }, 'odd headers');
 is(call("$secure/utf8")->{body}, "Gr\x{fc}\x{df}e, \x{4e16}\x{754c}", 'text of the world');
@@ -326,6 +328,13 @@ is(call("$secure/utf8")->{body}, "Gr\x{fc}\x{df}e, \x{4e16}\x{754c}", 'text of t
 fails(call("$secure/latin1?sekret"), 'WB004', qr/cannot be read as text .*GET \Q$secure\E\/latin1: status 200\. It is not UTF-8/, 'not UTF-8');
 fails(call("$secure/zero?sekret"), 'WB004', qr/zero byte/, 'a zero byte');
 fails(call("$secure/garbage?sekret"), 'WB004', qr/is not HTTP/, 'not HTTP');
+fails(call("$secure/switching?sekret"), 'WB004', qr/is not HTTP/, 'another protocol');
+
+# What never ends.
+fails(call("$secure/$_?sekret"), 'WB004', qr/too large .*too many headers/, "without an end: $_") for qw(interims heads);
+fails(call("$secure/tails?sekret", settings => 'SET webhook_bridge.http_timeout = 500;'), 'WB002', qr/in time/, 'without an end: tails');
+fails(call("$secure/$_?sekret"), 'WB004', qr/too large .*too many headers/, "longer than lines are: $_") for qw(line/200000 line/3000000 reason/200000);
+fails(call("$secure/longinterims?sekret"), 'WB004', qr/too large .*too many headers/, 'too long interim answers');
 
 # The database's encoding, in both directions.
 $node->safe_psql('postgres', q{CREATE DATABASE western ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'});
