@@ -80,6 +80,7 @@ static CURLcode set_options(Exchange *exchange);
 static CURLcode set_method(CURL *easy, const WbHttpRequest *request);
 static curl_socket_t open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *address);
 static size_t take_field(char *data, size_t size, size_t count, void *client);
+static bool is_compressed(WbSlice line);
 static size_t take_body(char *data, size_t size, size_t count, void *client);
 static bool append(Buffer *buffer, const char *data, size_t len);
 
@@ -253,6 +254,7 @@ attempt(Exchange *exchange)
 	exchange->field_bytes = 0;
 	exchange->head_ended = false;
 	exchange->outcome.too_large = false;
+	exchange->outcome.compressed = false;
 	exchange->outcome.opened = false;
 	exchange->outcome.refused[0] = '\0';
 	exchange->outcome.message[0] = '\0';
@@ -421,6 +423,11 @@ take_field(char *data, size_t size, size_t count, void *client)
 		exchange->outcome.too_large = true;
 		return 0;
 	}
+	if (is_compressed(line))
+	{
+		exchange->outcome.compressed = true;
+		return 0;
+	}
 	if (!append(&exchange->fields, line.data, line.len))
 	{
 		exchange->outcome.out_of_memory = true;
@@ -436,6 +443,25 @@ take_field(char *data, size_t size, size_t count, void *client)
 			exchange->fields.len = 0;
 	}
 	return line.len;
+}
+
+/*
+ * libcurl undoes encodings of the transfer that nobody has asked for (RFC 9112,
+ * section 7.4), one upon the other, and some bytes from the network can then
+ * keep it busy for minutes in which no interrupt is served.
+ */
+static bool
+is_compressed(WbSlice line)
+{
+	WbSlice name;
+
+	if (!wb_slice_next(&line, ':', &name) || !wb_slice_equal_nocase(name, wb_slice_cstring("Transfer-Encoding")))
+		return false;
+	while (line.len > 0 && strchr(" \t\r\n", line.data[line.len - 1]) != NULL)
+		line.len--;
+	while (line.len > 0 && strchr(" \t", line.data[0]) != NULL)
+		line = wb_slice(line.data + 1, line.len - 1);
+	return !wb_slice_equal_nocase(line, wb_slice_cstring("chunked"));
 }
 
 static size_t

@@ -47,6 +47,8 @@ static const Kind lost = {
 static const Kind too_large = {
 	WB_ERRCODE_HTTP_ANSWER, "the answer of \"%s\" is too large",
 	"A superuser can raise webhook_bridge.http_max_response.", true};
+static const Kind compressed = {
+	WB_ERRCODE_HTTP_ANSWER, "the answer of \"%s\" is in an encoding that was not asked for", NULL, true};
 static const Kind not_http = {
 	WB_ERRCODE_HTTP_ANSWER, "the answer of \"%s\" is not HTTP", NULL, true};
 static const Kind bad_url = {
@@ -132,6 +134,8 @@ kind_of(const WbHttpOutcome *outcome)
 		return &no_memory;
 	if (outcome->too_large)
 		return &too_large;
+	if (outcome->compressed)
+		return &compressed;
 	return failure != NULL ? failure->kind : &other;
 }
 
@@ -150,6 +154,8 @@ detail_of(const WbHttpOutcome *outcome, const Kind *kind)
 		return psprintf("The address %s is not one of the public internet.", outcome->refused);
 	if (kind == &too_large)
 		return psprintf("It has more than %d kB, or too many headers.", wb_http_max_response_kb);
+	if (kind == &compressed)
+		return pstrdup("Its Transfer-Encoding is not \"chunked\".");
 	return libcurl_text(outcome);
 }
 

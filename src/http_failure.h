@@ -29,6 +29,7 @@ typedef struct WbHttpOutcome
 	CURLMcode multi_code; /* if not CURLM_OK, the reason of the failure */
 	char message[CURL_ERROR_SIZE];
 	bool too_large;
+	bool compressed;
 	bool out_of_memory;
 	bool opened;                    /* a socket, to an address that is allowed */
 	char refused[INET6_ADDRSTRLEN]; /* an address that is not */

@@ -19,6 +19,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
+import { gzipSync } from 'node:zlib';
 
 const directory = process.argv[2];
 const counts = {};
@@ -43,6 +44,9 @@ const answers = {
         + 'X-Empty:\r\nContent-Length: 2\r\n\r\nok'),
     lonely: (request) => raw(request, 'HTTP/1.1 200 OK: x\r\nHTTP/1.1: yes\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: 1\r\n\r\n'),
     switching: (request) => raw(request, 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nok'),
+    // Compressed, which nobody has asked for.
+    transfer: (request, response, body, argument) => packed(request, `Transfer-Encoding: ${decodeURIComponent(argument)}`),
+    content: (request) => packed(request, 'Content-Encoding: gzip'),
     // Too much.
     bytes: (request, response, body, argument) => send(response, 200, 'x'.repeat(Number(argument))),
     stream: (request, response, body, argument) => pour(response, Number(argument)),
@@ -133,6 +137,11 @@ function flood(request, head, piece) {
     };
     request.socket.write(head);
     more();
+}
+
+function packed(request, field) {
+    request.socket.write(`HTTP/1.1 200 OK\r\n${field}\r\n\r\n`);
+    request.socket.end(gzipSync('a text'));
 }
 
 function count(what) {

@@ -330,6 +330,15 @@ fails(call("$secure/zero?sekret"), 'WB004', qr/zero byte/, 'a zero byte');
 fails(call("$secure/garbage?sekret"), 'WB004', qr/is not HTTP/, 'not HTTP');
 fails(call("$secure/switching?sekret"), 'WB004', qr/is not HTTP/, 'another protocol');
 
+# Decompressing it could take for ever.
+for my $encoding ('gzip', 'gzip, chunked', 'chunked, gzip', 'deflate', 'gzip, gzip, gzip', '')
+{
+    my $path = "/transfer/" . $encoding =~ s/([, ])/sprintf '%%%02X', ord $1/ger;
+    fails(call("$secure$path?sekret"), 'WB004', qr/encoding that was not asked for/, "Transfer-Encoding: $encoding");
+    is(requests("$path?sekret"), 1, "Transfer-Encoding: $encoding: not tried again");
+}
+fails(call("$secure/content?sekret"), 'WB004', qr/not UTF-8/, 'Content-Encoding: gzip is not undone');
+
 # What never ends.
 fails(call("$secure/$_?sekret"), 'WB004', qr/too large .*too many headers/, "without an end: $_") for qw(interims heads);
 fails(call("$secure/tails?sekret", settings => 'SET webhook_bridge.http_timeout = 500;'), 'WB002', qr/in time/, 'without an end: tails');
@@ -685,7 +694,7 @@ SQL
         "$secure/echo" => 59, "$secure/status/404" => 5, "$secure/status/500" => 5, "$secure/redirect" => 2,
         "https://nowhere.test/" => 2, "https://good.test:$closed/" => 3, "https://127.0.0.1:1/" => 2, "$secure/bad\n" => 1,
         "https://good.test:$port{unknown}/" => 3, "https://good.test:$port{other}/" => 2, "https://good.test:$port{http}/" => 1,
-        "$secure/reset" => 3, "$secure/truncated" => 3, "$secure/garbage" => 2, "$secure/latin1" => 2,
+        "$secure/reset" => 3, "$secure/truncated" => 2, "$secure/garbage" => 2, "$secure/transfer/gzip" => 1, "$secure/latin1" => 2,
         "$secure/bytes/200000" => 2, "$secure/field/3" => 1, "https://slow.test/" => 1, "$secure/hang" => 1);
     my @urls;
     while (my ($url, $times) = splice @mix, 0, 2)
