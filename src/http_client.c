@@ -13,7 +13,9 @@
  * environment nothing is used: no proxy, no netrc, no cookies.
  *
  * Everything that belongs to one call ends with it.  libcurl's handles are
- * kept for the next one, unless an error has interrupted this.
+ * kept for the next one if there was an answer.  After an error everything is
+ * made anew: nothing of what has failed is left, and a file of authorities that
+ * has been put right is read again.
  *
  *-------------------------------------------------------------------------
  */
@@ -114,6 +116,8 @@ wb_http_send(const WbHttpRequest *request, WbHttpResponse *response)
 			wb_http_session_wait(next);
 			pause_ms *= 2;
 		}
+		if (exchange->outcome.code != CURLE_OK)
+			wb_http_raise(&exchange->outcome);
 	}
 	PG_CATCH();
 	{
@@ -124,8 +128,6 @@ wb_http_send(const WbHttpRequest *request, WbHttpResponse *response)
 	PG_END_TRY();
 
 	free_request(exchange);
-	if (exchange->outcome.code != CURLE_OK)
-		wb_http_raise(&exchange->outcome);
 
 	response->status = (int) exchange->status;
 	response->fields = wb_slice(exchange->fields.data, exchange->fields.len);

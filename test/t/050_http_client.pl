@@ -410,6 +410,17 @@ is(call("$secure/flaky/2")->{body}, 'attempt 3', 'the third attempt succeeds');
     my ($known, $unknown) = calls('', query_of("$secure/echo"), "SET webhook_bridge.http_ca_file = '$directory/stranger.crt';" . query_of("$secure/echo"));
     is($known->{status}, 200, 'a connection is made and kept');
     fails($unknown, 'WB001', qr/certificate/, 'with other authorities it is not used any more');
+
+    my $session = start_session();
+    $session->("SET webhook_bridge.http_ca_file = '$directory/changing.crt'");
+    fails(decode_json($session->(query_of("$secure/x"))), 'F0000', qr/http_ca_file/, 'a file that is not there yet');
+    append_to_file("$directory/changing.crt", '');
+    fails(decode_json($session->(query_of("$secure/x"))), 'F0000', qr/http_ca_file/, 'an empty file');
+    append_to_file("$directory/changing.crt", slurp_file("$directory/stranger.crt"));
+    fails(decode_json($session->(query_of("$secure/x"))), 'WB001', qr/certificate/, 'a file with other authorities');
+    append_to_file("$directory/changing.crt", slurp_file("$directory/authority.crt"));
+    is(decode_json($session->(query_of("$secure/x")))->{status}, 200, 'a file that has been put right is read again');
+    $session->();
 }
 
 # ---------------------------------------------------------------------------
