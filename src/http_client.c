@@ -72,6 +72,7 @@ typedef struct Exchange
 } Exchange;
 
 static void read_url(Exchange *exchange);
+static bool has_two_slashes(const char *url);
 static char *url_part(CURLU *url, CURLUPart part);
 static void list_fields(Exchange *exchange);
 static void add_field(Exchange *exchange, const char *line);
@@ -154,6 +155,8 @@ read_url(Exchange *exchange)
 	exchange->url = curl_url();
 	if (exchange->url != NULL)
 		code = curl_url_set(exchange->url, CURLUPART_URL, exchange->request->url, CURLU_NON_SUPPORT_SCHEME);
+	if (code == CURLUE_OK && !has_two_slashes(exchange->request->url))
+		code = CURLUE_MALFORMED_INPUT;
 	if (code == CURLUE_OUT_OF_MEMORY)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -184,6 +187,15 @@ read_url(Exchange *exchange)
 				 strcmp(scheme, "http") != 0
 					 ? 0
 					 : errhint("For a trial in a private network, a superuser can turn on webhook_bridge.http_allow_insecure.")));
+}
+
+/* libcurl also takes one slash or three in front of the host. */
+static bool
+has_two_slashes(const char *url)
+{
+	const char *colon = strchr(url, ':');
+
+	return colon != NULL && strncmp(colon, "://", 3) == 0 && colon[3] != '/';
 }
 
 /* A copy, or NULL if the URL has no such part. */
