@@ -23,6 +23,7 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,13 +37,14 @@
 #include "http_session.h"
 
 #define KEPT_CONNECTIONS 2
+#define MAX_LOST_LOOKUPS 16
 
 /*
  * Descriptors that the session may have open: the epoll instance, two that
- * wake libcurl, two of a look-up, the kept connections and two being opened
- * (IPv4 and IPv6).
+ * wake libcurl, two of a look-up, the kept connections, two being opened
+ * (IPv4 and IPv6), and one of each look-up that was left to itself.
  */
-#define RESERVED_FDS (5 + KEPT_CONNECTIONS + 2)
+#define RESERVED_FDS (5 + KEPT_CONNECTIONS + 2 + MAX_LOST_LOOKUPS)
 
 #define MAX_EVENTS 8
 #define LONGEST_WAIT_MS (60 * 1000)
@@ -69,6 +71,7 @@ typedef struct Session
 
 static Session session = {.epoll_fd = -1};
 
+static void check_lost_lookups(void);
 static void transfer(int64 deadline);
 static void drive(curl_socket_t fd, int flags);
 static void read_result(void);
@@ -89,6 +92,7 @@ wb_http_session_open(void)
 {
 	static bool initialized = false;
 
+	check_lost_lookups();
 	if (session.multi != NULL && session.insecure == wb_http_allow_insecure &&
 		strcmp(session.ca_file, wb_http_ca_file) == 0)
 		return session.easy;
@@ -141,6 +145,25 @@ wb_http_session_open(void)
 				 errmsg("could not make the handles of libcurl")));
 	}
 	return session.easy;
+}
+
+/*
+ * A look-up that is left to itself keeps a thread and a descriptor until the
+ * resolver gives up, and a caller with short time-outs could begin any number
+ * of them.  Threads are counted by Linux: a directory has a link more for each
+ * directory in it.
+ */
+static void
+check_lost_lookups(void)
+{
+	struct stat threads;
+
+	if (stat("/proc/self/task", &threads) == 0 && threads.st_nlink >= 2 + 1 + MAX_LOST_LOOKUPS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("too many look-ups of addresses are under way"),
+				 errdetail("The name service has not answered those of %d earlier calls of this session.", MAX_LOST_LOOKUPS),
+				 errhint("Try again later.")));
 }
 
 void

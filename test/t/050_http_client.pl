@@ -530,6 +530,19 @@ like(call($waiting{answer}, method => 'POST', idempotent => 0, settings => "$all
 }
 is(call("$secure/slow/500")->{body}, 'slow', 'an answer that takes its time');
 
+# Look-ups that are left to themselves.
+{
+    my $session = start_session();
+    my $pid     = $session->('SELECT pg_backend_pid()');
+    $session->("SET webhook_bridge.http_connect_timeout = '10ms'");
+    my $outcomes = $session->(
+        "SELECT string_agg(DISTINCT o, ' ' ORDER BY o) FROM (SELECT (a->>'sqlstate') || ' x ' || count(*) AS o FROM"
+          . " (SELECT try('GET', 'https://never.test/') AS a FROM generate_series(1, 40)) c GROUP BY a->>'sqlstate') s");
+    is($outcomes, '53000 x 24 WB002 x 16', 'a session has a limited number of look-ups that were left to themselves');
+    is(scalar(() = glob "/proc/$pid/task/*"), 17, 'each of which is a thread');
+    $session->();
+}
+
 # ---------------------------------------------------------------------------
 # Interrupts
 # ---------------------------------------------------------------------------
