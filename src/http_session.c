@@ -100,6 +100,8 @@ wb_http_session_open(void)
 
 	if (!initialized)
 	{
+		/* would have the keys of all connections written to a file */
+		unsetenv("SSLKEYLOGFILE");
 		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 			ereport(ERROR,
 					(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),

@@ -113,6 +113,7 @@ my $bridge;
     local $ENV{http_proxy}    = "http://127.0.0.1:$closed";
     local $ENV{https_proxy}   = $ENV{http_proxy};
     local $ENV{all_proxy}     = $ENV{http_proxy};
+    local $ENV{SSLKEYLOGFILE} = "$directory/keys";
     local $ENV{HOME}          = $directory;
     append_to_file("$directory/.netrc", "default login netrc password netrc\n");
     $bridge = WebhookBridge->start('client', conf => <<"CONF");
@@ -792,6 +793,7 @@ SQL
 {
     my $log = $bridge->log_text;
     unlike($log, qr/terminated by signal|PANIC|TRAP/, 'no process has crashed');
+    ok(!-e "$directory/keys", 'nor are there keys of connections in a file');
     my @shown = grep { /sekret/ && !/STATEMENT:|statement:|^\t|SELECT try/ } split /\n/, $log;
     is_deeply(\@shown, [], 'nothing but statements shows secrets');
 }
