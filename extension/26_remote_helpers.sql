@@ -90,7 +90,7 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO'
 AS $$
 BEGIN
-    IF webhook_bridge.as_text(value) ~ '^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?( ?(Z|[+-]\d\d(:?\d\d)?))?)?$' THEN
+    IF webhook_bridge.as_text(value) ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?$' THEN
         RETURN replace(webhook_bridge.as_text(value), ',', '.')::timestamptz;
     END IF;
     RETURN NULL;
@@ -146,7 +146,7 @@ DECLARE
 BEGIN
     IF document IS NULL THEN
         -- half of a JSON text may contain anything, also a secret
-        IF body !~ '^\s*[[{"]' THEN
+        IF body !~ '^[[:space:]]*[[{"]' THEN
             result := left(body, 4000);
             result := coalesce(substring(result FROM '(?i)<title[^>]*>([^<]*)</title>'),
                                regexp_replace(result, '<[^>]*>', ' ', 'g'));
@@ -201,7 +201,7 @@ BEGIN
     RETURN webhook_bridge.remote_error(
         CASE WHEN status IN (401, 403, 407) THEN 'unauthorized'
              -- a page is not what an API answers
-             WHEN status = 404 AND body ~ '^\s*<' THEN 'not_understood'
+             WHEN status = 404 AND body ~ '^[[:space:]]*<' THEN 'not_understood'
              WHEN status IN (404, 410) THEN 'not_found'
              WHEN status = 409 THEN 'already_exists'
              WHEN status = 422 AND message ~* 'already (exists|been taken)' THEN 'already_exists'
@@ -222,7 +222,7 @@ LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF body ~ '^\s*<' OR (body ~ '^\s*[[{]' AND webhook_bridge.try_json(body) IS NULL) THEN
+    IF body ~ '^[[:space:]]*<' OR (body ~ '^[[:space:]]*[[{]' AND webhook_bridge.try_json(body) IS NULL) THEN
         RETURN NEXT webhook_bridge.remote_error('not_understood', 'The answer is not what tells of success.');
     END IF;
 END
@@ -234,7 +234,7 @@ COMMENT ON FUNCTION webhook_bridge.remote_done(text) IS
 -- the provider's own clock where the answer has it.
 CREATE FUNCTION webhook_bridge.retry_after(headers jsonb)
 RETURNS interval
-LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$

@@ -29,6 +29,7 @@ DECLARE
     member text;
 BEGIN
     -- a constraint would show the whole row when it is violated
+    NEW.created_at := coalesce(NEW.created_at, now());
     IF (NEW.name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$') IS NOT TRUE THEN
         RAISE EXCEPTION 'invalid account name "%"', left(NEW.name, 80)
             USING ERRCODE = 'invalid_parameter_value',
@@ -48,7 +49,7 @@ BEGIN
                   HINT = 'Register webhooks in the provider''s settings, with the URL of an endpoint.';
     END IF;
     IF (NEW.base_url ~ '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]*)?$'
-        AND NEW.base_url !~ '/\.\.?(/|$)' AND octet_length(NEW.base_url) <= 1000
+        AND NEW.base_url !~ '/[.][.]?(/|$)' AND octet_length(NEW.base_url) <= 1000
         AND NEW.base_url ~ coalesce(kind.base_url_pattern, '')) IS NOT TRUE THEN
         -- it may contain a password
         RAISE EXCEPTION 'invalid base URL of account "%"', NEW.name

@@ -54,7 +54,7 @@ BEGIN
     END IF;
     -- what a client sends as path of the request target (RFC 3986, section 3.3), without escapes
     IF (NEW.path ~ '^(/[A-Za-z0-9._~!$&''()*+,;=:@-]+)+$' AND octet_length(NEW.path) <= 255
-        AND NEW.path !~ '/\.\.?(/|$)') IS NOT TRUE THEN
+        AND NEW.path !~ '/[.][.]?(/|$)') IS NOT TRUE THEN
         RAISE EXCEPTION 'invalid endpoint path "%"', left(NEW.path, 300)
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A path starts with a slash, has no empty or dot segments, no query and no escapes, and at most 255 bytes.',
@@ -151,6 +151,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- a constraint would show the whole row when it is violated
+    NEW.created_at := coalesce(NEW.created_at, now());
     IF (octet_length(NEW.label) BETWEEN 1 AND 63) IS NOT TRUE THEN
         RAISE EXCEPTION 'invalid label "%" of a secret', left(NEW.label, 80)
             USING ERRCODE = 'invalid_parameter_value',
@@ -359,6 +360,29 @@ END
 $$;
 COMMENT ON FUNCTION webhook_bridge.add_secret(text, text, text, timestamptz) IS
 'Adds a secret to an endpoint, beside those it has, and returns its label; unless given, the label is the time (UTC)';
+
+-- What is signed with the old one is on its way: that stays until it is retired.
+CREATE FUNCTION webhook_bridge.follow_credentials()
+RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM webhook_bridge.add_secret(e.name, NEW.credentials ->> p.account_secret)
+    FROM webhook_bridge.endpoints e JOIN webhook_bridge.providers p ON p.name = e.provider
+    WHERE e.account = NEW.name AND p.account_secret IS NOT NULL
+      AND NOT EXISTS (SELECT FROM webhook_bridge.secrets s
+                      WHERE s.endpoint = e.name AND s.secret = NEW.credentials ->> p.account_secret AND s.expires_at IS NULL);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.follow_credentials() IS
+'Private: gives the endpoints of an account its new secret, where the account has the secret';
+
+CREATE TRIGGER follow_credentials
+    AFTER UPDATE OF credentials ON webhook_bridge.accounts
+    FOR EACH ROW EXECUTE FUNCTION webhook_bridge.follow_credentials();
+COMMENT ON TRIGGER follow_credentials ON webhook_bridge.accounts IS 'Gives the endpoints of an account its new secret';
 
 CREATE FUNCTION webhook_bridge.retire_secret(endpoint text, label text)
 RETURNS void

@@ -33,11 +33,11 @@ COMMENT ON COLUMN webhook_bridge.webhooks.account IS 'Where it is registered';
 COMMENT ON COLUMN webhook_bridge.webhooks.endpoint IS 'Where its deliveries arrive';
 COMMENT ON COLUMN webhook_bridge.webhooks.topic IS 'What it tells of';
 COMMENT ON COLUMN webhook_bridge.webhooks.label IS 'Name for people, where the provider has one';
-COMMENT ON COLUMN webhook_bridge.webhooks.options IS 'Options of the provider''s own that it was registered with';
+COMMENT ON COLUMN webhook_bridge.webhooks.options IS 'Options of the provider''s own that are wanted; those that are not here are as the provider has them';
 COMMENT ON COLUMN webhook_bridge.webhooks.desired_active IS 'Whether it shall deliver';
-COMMENT ON COLUMN webhook_bridge.webhooks.remote_id IS 'The provider''s id; null: not there';
+COMMENT ON COLUMN webhook_bridge.webhooks.remote_id IS 'The provider''s id; null: not there, or not known';
 COMMENT ON COLUMN webhook_bridge.webhooks.remote_state IS
-'What was last seen at the provider: active, inactive, missing or unknown; manual: registered by people';
+'What was last seen at the provider: active, inactive (also where it was deleted because there is no switch), missing or unknown; manual: people register there';
 COMMENT ON COLUMN webhook_bridge.webhooks.checked_at IS 'When that was';
 COMMENT ON COLUMN webhook_bridge.webhooks.created_at IS 'When it was registered or adopted from here';
 
@@ -106,6 +106,34 @@ END
 $$;
 COMMENT ON FUNCTION webhook_bridge.webhook_row(bigint) IS 'Private: a webhook, locked, or an error that there is none';
 
+CREATE FUNCTION webhook_bridge.has_api(account webhook_bridge.accounts)
+RETURNS boolean
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT p.request_function IS NOT NULL FROM webhook_bridge.providers p WHERE p.name = (account).provider;
+END;
+COMMENT ON FUNCTION webhook_bridge.has_api(webhook_bridge.accounts) IS
+'Private: whether the provider has a management API; else people register webhooks there';
+
+-- What a provider was told it may tell to others: in its errors, and in members of
+-- its answers that nobody expects.  As it is, percent-encoded, and as in JSON.
+CREATE FUNCTION webhook_bridge.account_secrets(account webhook_bridge.accounts)
+RETURNS text[]
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(array_agg(f.form ORDER BY length(f.form) DESC, f.form), '{}')
+    FROM (SELECT DISTINCT unnest(ARRAY[s.secret, webhook_bridge.url_encode(s.secret), j.escaped, replace(j.escaped, '/', '\/')]) AS form
+          FROM (SELECT c.value AS secret FROM jsonb_each_text((account).credentials) AS c
+                UNION ALL
+                SELECT x.secret FROM webhook_bridge.secrets x JOIN webhook_bridge.endpoints e ON e.name = x.endpoint
+                WHERE e.provider = (account_secrets.account).provider
+                  AND coalesce(e.account, (account_secrets.account).name) = (account_secrets.account).name) AS s,
+               LATERAL (SELECT substr(to_json(s.secret)::text, 2, length(to_json(s.secret)::text) - 2) AS escaped) AS j) AS f
+    WHERE f.form <> '';
+END;
+COMMENT ON FUNCTION webhook_bridge.account_secrets(webhook_bridge.accounts) IS
+'Private: what a provider knows of an account and its endpoints and nobody else must, in all forms, the longest first';
+
 CREATE FUNCTION webhook_bridge.mask_secrets(value text, secrets text[])
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -114,14 +142,34 @@ AS $$
 DECLARE
     secret text;
 BEGIN
-    -- what is shorter is no secret, and part of many words
-    FOR secret IN SELECT s FROM unnest(secrets) AS s WHERE length(s) >= 4 ORDER BY length(s) DESC LOOP
-        value := replace(replace(value, secret, '***'), webhook_bridge.url_encode(secret), '***');
+    FOREACH secret IN ARRAY secrets LOOP
+        value := replace(value, secret, '***');
     END LOOP;
     RETURN value;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.mask_secrets(text, text[]) IS 'Private: a text with asterisks where secrets were';
+
+CREATE FUNCTION webhook_bridge.mask_secrets(value jsonb, secrets text[])
+RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    plain text := value::text;
+BEGIN
+    IF webhook_bridge.mask_secrets(plain, secrets) IS NOT DISTINCT FROM plain THEN
+        RETURN value;
+    END IF;
+    RETURN CASE jsonb_typeof(value)
+        WHEN 'object' THEN (SELECT jsonb_object_agg(webhook_bridge.mask_secrets(m.key, secrets), webhook_bridge.mask_secrets(m.value, secrets))
+                            FROM jsonb_each(value) AS m)
+        WHEN 'array' THEN (SELECT jsonb_agg(webhook_bridge.mask_secrets(e.value, secrets) ORDER BY e.place)
+                           FROM jsonb_array_elements(value) WITH ORDINALITY AS e(value, place))
+        ELSE to_jsonb(webhook_bridge.mask_secrets(value #>> '{}', secrets)) END;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.mask_secrets(jsonb, text[]) IS 'Private: the same in names and values of JSON';
 
 CREATE FUNCTION webhook_bridge.remote_request(account webhook_bridge.accounts, operation text, webhook jsonb)
 RETURNS webhook_bridge.http_request
@@ -167,6 +215,8 @@ DECLARE
     deadline timestamptz := clock_timestamp() + current_setting('webhook_bridge.http_timeout')::interval;
     next_pause interval := '200 milliseconds';
     pause interval;
+    call text := format('SELECT array_agg(r) FROM %s($1, $2, $3, $4) AS r',
+                        (SELECT p.response_function FROM webhook_bridge.providers p WHERE p.name = (account).provider));
     rows webhook_bridge.remote_webhook[];
     row webhook_bridge.remote_webhook;
     wait interval;
@@ -193,10 +243,21 @@ BEGIN
                     HINT = coalesce(nullif(hint, ''), 'What was done is found by the next call.');
         END;
 
-        EXECUTE format('SELECT array_agg(r) FROM %s($1, $2, $3, $4) AS r', kind.response_function) INTO rows
-        USING operation, (response).status, (response).headers, (response).body;
+        EXECUTE call INTO rows USING operation, (response).status, (response).headers, (response).body;
         SELECT (r).* INTO row FROM unnest(rows) AS r WHERE r.error IS NOT NULL LIMIT 1;
-        EXIT WHEN NOT FOUND;
+        IF FOUND THEN
+            -- read once more without secrets: what is cut or taken apart cannot be recognised
+            EXECUTE call INTO rows USING operation, (response).status, (response).headers,
+                    webhook_bridge.mask_secrets((response).body, webhook_bridge.account_secrets(account));
+            row.message := (SELECT r.message FROM unnest(rows) AS r WHERE r.error IS NOT NULL LIMIT 1);
+        ELSIF operation IN ('create', 'get') AND rows[1].remote_id IS NULL THEN
+            row.error := 'not_understood';
+            row.message := 'The answer has no webhook.';
+        ELSIF operation = 'get' AND rows[1].remote_id <> webhook ->> 'remote_id' THEN
+            row.error := 'not_found';
+            row.message := 'The answer is about another webhook.';
+        END IF;
+        EXIT WHEN row.error IS NULL;
 
         wait := webhook_bridge.retry_after((response).headers);
         pause := CASE WHEN row.error = 'rate_limited' AND wait IS NOT NULL OR row.error = 'server_failure' AND repeatable
@@ -221,21 +282,18 @@ BEGIN
                           ELSE 'account "%s": the answer of %s is not understood' END, (account).name, kind.title),
             DETAIL = concat_ws(' ', format('Operation "%s", %s %s, status %s.', operation, (request).method,
                                            split_part((request).url, '?', 1), (response).status),
-                               webhook_bridge.mask_secrets(row.message,
-                                   ARRAY(SELECT c.value FROM jsonb_each_text((account).credentials) AS c)
-                                   || (webhook ->> 'secret') || split_part(webhook ->> 'delivery_url', '?', 2)
-                                   -- it may repeat what it was told by earlier calls
-                                   || ARRAY(SELECT x.secret FROM webhook_bridge.secrets x JOIN webhook_bridge.endpoints e ON e.name = x.endpoint
-                                            WHERE e.provider = kind.name))),
+                               row.message),
             HINT = CASE row.error
                        WHEN 'unauthorized' THEN 'Check the credentials of the account, and what they are allowed to do.'
-                       WHEN 'not_found' THEN 'webhook_bridge.sync_webhooks() shows what is there.'
+                       WHEN 'not_found' THEN 'webhook_bridge.sync_webhooks() shows what is there; register_webhook() makes it anew.'
                        WHEN 'already_exists' THEN 'webhook_bridge.list_webhooks() shows it; adopt it, or delete it there.'
                        WHEN 'invalid' THEN 'The provider''s own words are in the detail.'
                        WHEN 'rate_limited' THEN CASE WHEN wait IS NULL THEN 'Wait before you try again.'
                            ELSE format('Wait before you try again: %s seconds.', ceil(extract(epoch FROM wait))) END
                        WHEN 'server_failure' THEN 'Try again later; what was done is found then.'
-                       ELSE 'Check the base URL of the account.' END;
+                       ELSE concat('Check the base URL of the account',
+                                   CASE WHEN getdatabaseencoding() <> 'UTF8'
+                                        THEN ', and whether the encoding of the database has all characters of the answer' END, '.') END;
     END LOOP;
 
     RETURN QUERY SELECT (r).* FROM unnest(rows) AS r;
@@ -244,7 +302,7 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.remote_call(webhook_bridge.accounts, text, jsonb) IS
 'Private: sends the request for an operation and returns the rows of the answer; an error of the provider is raised with its SQLSTATE';
 
-CREATE FUNCTION webhook_bridge.remote_list(account webhook_bridge.accounts, filters jsonb)
+CREATE FUNCTION webhook_bridge.remote_pages(account webhook_bridge.accounts, operation text, filters jsonb)
 RETURNS SETOF webhook_bridge.remote_webhook
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -259,13 +317,10 @@ BEGIN
     LOOP
         next := NULL;
         first := NULL;
-        FOR row IN SELECT * FROM webhook_bridge.remote_call(account, 'list', jsonb_build_object('filters', filters, 'page', page)) LOOP
+        FOR row IN SELECT * FROM webhook_bridge.remote_call(account, operation, jsonb_build_object('filters', filters, 'page', page)) LOOP
             next := coalesce(row.next_page, next);
             CONTINUE WHEN row.remote_id IS NULL;
-            first := coalesce(first, row.remote_id);
-            -- not every provider filters, and some leave out what they have filtered by
-            CONTINUE WHEN row.topic <> filters ->> 'topic' OR row.delivery_url <> filters ->> 'delivery_url'
-                       OR row.label <> filters ->> 'label' OR row.active <> webhook_bridge.as_boolean(filters -> 'active');
+            first := coalesce(first, row::text);
             RETURN NEXT row;
         END LOOP;
         next := webhook_bridge.next_page(page, next);
@@ -281,8 +336,33 @@ BEGIN
     END LOOP;
 END
 $$;
+COMMENT ON FUNCTION webhook_bridge.remote_pages(webhook_bridge.accounts, text, jsonb) IS
+'Private: the rows of an operation that has pages, page by page';
+
+CREATE FUNCTION webhook_bridge.remote_list(account webhook_bridge.accounts, filters jsonb)
+RETURNS SETOF webhook_bridge.remote_webhook
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{topic,delivery_url,label}'::text[] LOOP
+        IF jsonb_typeof(filters -> name) <> 'string' THEN
+            PERFORM webhook_bridge.bad_option(name, 'As a filter it has to be a string.', 'Nothing was sent.');
+        END IF;
+    END LOOP;
+    IF filters ? 'active' AND webhook_bridge.as_boolean(filters -> 'active') IS NULL THEN
+        PERFORM webhook_bridge.bad_option('active', 'As a filter it has to be true or false.', 'Nothing was sent.');
+    END IF;
+    -- not every provider filters, and some leave out what they have filtered by
+    RETURN QUERY SELECT * FROM webhook_bridge.remote_pages(account, 'list', filters) AS r
+    WHERE (r.topic <> filters ->> 'topic' OR r.delivery_url <> filters ->> 'delivery_url'
+           OR r.label <> filters ->> 'label' OR r.active <> webhook_bridge.as_boolean(filters -> 'active')) IS NOT TRUE;
+END
+$$;
 COMMENT ON FUNCTION webhook_bridge.remote_list(webhook_bridge.accounts, jsonb) IS
-'Private: the webhooks of an account, page by page';
+'Private: the webhooks of an account that filters let through';
 
 CREATE FUNCTION webhook_bridge.remote_find(account webhook_bridge.accounts, topic text, delivery_url text)
 RETURNS webhook_bridge.remote_webhook
@@ -296,6 +376,26 @@ END;
 COMMENT ON FUNCTION webhook_bridge.remote_find(webhook_bridge.accounts, text, text) IS
 'Private: the webhook of an account that has this topic and this URL';
 
+CREATE FUNCTION webhook_bridge.remote_get(account webhook_bridge.accounts, remote_id text)
+RETURNS webhook_bridge.remote_webhook
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    remote webhook_bridge.remote_webhook;
+BEGIN
+    IF remote_id IS NOT NULL THEN
+        SELECT * INTO remote FROM webhook_bridge.remote_call(account, 'get', jsonb_build_object('remote_id', remote_get.remote_id));
+    END IF;
+    RETURN remote;
+EXCEPTION
+    WHEN SQLSTATE 'WB012' THEN
+        RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.remote_get(webhook_bridge.accounts, text) IS
+'Private: the webhook of an account that has this id, or null';
+
 CREATE FUNCTION webhook_bridge.mask_token(account webhook_bridge.accounts, value text)
 RETURNS text
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
@@ -308,20 +408,22 @@ END;
 COMMENT ON FUNCTION webhook_bridge.mask_token(webhook_bridge.accounts, text) IS
 'Private: a text with asterisks where delivery URLs in it have a token';
 
-CREATE FUNCTION webhook_bridge.describe_webhook(account webhook_bridge.accounts, remote webhook_bridge.remote_webhook)
+CREATE FUNCTION webhook_bridge.describe_webhook(
+    account webhook_bridge.accounts, remote webhook_bridge.remote_webhook, secrets text[])
 RETURNS webhook_bridge.webhook_info
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 BEGIN ATOMIC
     SELECT ROW(w.id, (describe_webhook.account).name, w.endpoint, (remote).topic, (remote).remote_id,
-               webhook_bridge.mask_token(describe_webhook.account, (remote).delivery_url),
-               coalesce((remote).label, w.label), (remote).active,
+               webhook_bridge.mask_secrets(webhook_bridge.mask_token(describe_webhook.account, (remote).delivery_url), secrets),
+               coalesce(webhook_bridge.mask_secrets((remote).label, secrets), w.label), (remote).active,
                CASE (remote).active WHEN true THEN 'active' WHEN false THEN 'inactive' ELSE 'unknown' END,
-               (remote).options, (remote).created_at, (remote).updated_at,
-               webhook_bridge.mask_token(describe_webhook.account, (remote).raw::text)::jsonb)::webhook_bridge.webhook_info
-    FROM (VALUES (1)) AS one LEFT JOIN webhook_bridge.webhooks w
+               webhook_bridge.mask_secrets((remote).options, secrets), (remote).created_at, (remote).updated_at,
+               webhook_bridge.mask_secrets(webhook_bridge.mask_token(describe_webhook.account, (remote).raw::text)::jsonb,
+                                           secrets))::webhook_bridge.webhook_info
+    FROM (SELECT) AS one LEFT JOIN webhook_bridge.webhooks w
          ON w.account = (describe_webhook.account).name AND w.remote_id = (remote).remote_id;
 END;
-COMMENT ON FUNCTION webhook_bridge.describe_webhook(webhook_bridge.accounts, webhook_bridge.remote_webhook) IS
+COMMENT ON FUNCTION webhook_bridge.describe_webhook(webhook_bridge.accounts, webhook_bridge.remote_webhook, text[]) IS
 'Private: a webhook as the functions return it';
 
 CREATE FUNCTION webhook_bridge.describe_wanted(webhook webhook_bridge.webhooks)
@@ -349,9 +451,10 @@ SET debug_print_plan = off
 AS $$
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
+    secrets text[] := webhook_bridge.account_secrets(owner);
 BEGIN
     RETURN QUERY SELECT (d).* FROM (
-        SELECT webhook_bridge.describe_webhook(owner, r) AS d
+        SELECT webhook_bridge.describe_webhook(owner, r, secrets) AS d
         FROM webhook_bridge.remote_list(owner, coalesce(filters, '{}')) AS r OFFSET 0) AS t;
 END
 $$;
@@ -369,7 +472,7 @@ DECLARE
     remote webhook_bridge.remote_webhook;
 BEGIN
     SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', get_webhook.remote_id));
-    RETURN webhook_bridge.describe_webhook(owner, remote);
+    RETURN webhook_bridge.describe_webhook(owner, remote, webhook_bridge.account_secrets(owner));
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.get_webhook(text, text) IS 'One webhook of an account, by the provider''s id';
@@ -404,13 +507,13 @@ SET debug_print_plan = off
 AS $$
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
-    kind webhook_bridge.providers;
+    secrets text[] := webhook_bridge.account_secrets(owner);
 BEGIN
-    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = owner.provider;
-    IF kind.request_function IS NULL OR (webhook_bridge.remote_request(owner, 'topics', '{}')).method IS NULL THEN
-        RETURN QUERY SELECT t, NULL::text, NULL::jsonb FROM unnest(kind.topics) AS t;
+    IF NOT webhook_bridge.has_api(owner) OR (webhook_bridge.remote_request(owner, 'topics', '{}')).method IS NULL THEN
+        RETURN QUERY SELECT t, NULL::text, NULL::jsonb FROM webhook_bridge.providers p, unnest(p.topics) AS t WHERE p.name = owner.provider;
     ELSE
-        RETURN QUERY SELECT r.topic, r.label, r.raw FROM webhook_bridge.remote_call(owner, 'topics', '{}') AS r WHERE r.topic IS NOT NULL;
+        RETURN QUERY SELECT r.topic, webhook_bridge.mask_secrets(r.label, secrets), webhook_bridge.mask_secrets(r.raw, secrets)
+                     FROM webhook_bridge.remote_call(owner, 'topics', '{}') AS r WHERE r.topic IS NOT NULL;
     END IF;
 END
 $$;
@@ -426,22 +529,11 @@ AS $$
 #variable_conflict use_column
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
-    page jsonb;
-    next jsonb;
-    row webhook_bridge.remote_webhook;
+    secrets text[] := webhook_bridge.account_secrets(owner);
 BEGIN
-    LOOP
-        next := NULL;
-        FOR row IN SELECT * FROM webhook_bridge.remote_call(owner, 'failed', jsonb_build_object('filters', filters, 'page', page)) LOOP
-            next := coalesce(row.next_page, next);
-            CONTINUE WHEN row.remote_id IS NULL;
-            RETURN QUERY SELECT (SELECT w.id FROM webhook_bridge.webhooks w WHERE w.account = owner.name AND w.remote_id = row.remote_id),
-                                row.remote_id, row.created_at, row.raw;
-        END LOOP;
-        next := webhook_bridge.next_page(page, next);
-        EXIT WHEN next IS NULL OR next = page;
-        page := next;
-    END LOOP;
+    RETURN QUERY SELECT w.id, r.remote_id, r.created_at, webhook_bridge.mask_secrets(r.raw, secrets)
+                 FROM webhook_bridge.remote_pages(owner, 'failed', filters) AS r
+                      LEFT JOIN webhook_bridge.webhooks w ON w.account = owner.name AND w.remote_id = r.remote_id;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.list_failed_deliveries(text, jsonb) IS
@@ -508,7 +600,17 @@ BEGIN
                   DETAIL = 'Its deliveries would be answered 404.',
                   HINT = 'Set enabled in webhook_bridge.endpoints.';
     END IF;
-    SELECT substring(p.topic_from FROM '^\{param:([^{}]+)\}$') INTO param FROM webhook_bridge.providers p WHERE p.name = result.provider;
+    IF EXISTS (SELECT FROM webhook_bridge.providers p
+               WHERE p.name = result.provider AND p.account_secret IS NOT NULL
+                 AND NOT EXISTS (SELECT FROM webhook_bridge.secrets x
+                                 WHERE x.endpoint = result.name AND (x.expires_at IS NULL OR x.expires_at > now())
+                                   AND x.secret = (endpoint_for.account).credentials ->> p.account_secret)) THEN
+        RAISE EXCEPTION 'endpoint "%" does not have the secret of account "%"', endpoint, (account).name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Deliveries of the account''s webhooks are signed with it, and would be refused.',
+                  HINT = 'Add it with webhook_bridge.add_secret(), or create the endpoint with account => ....';
+    END IF;
+    SELECT substring(p.topic_from FROM '^[{]param:([^{}]+)[}]$') INTO param FROM webhook_bridge.providers p WHERE p.name = result.provider;
     IF result.params ->> param <> topic THEN
         RAISE EXCEPTION 'endpoint "%" is not for topic "%"', endpoint, topic
             USING ERRCODE = 'invalid_parameter_value',
@@ -642,9 +744,9 @@ CREATE FUNCTION webhook_bridge.has_switch(account webhook_bridge.accounts)
 RETURNS boolean
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
-    SELECT CASE WHEN p.request_function IS NULL THEN false
-           ELSE (webhook_bridge.remote_request(account, 'set_active', '{"remote_id": "0", "active": true}')).method IS NOT NULL END
-    FROM webhook_bridge.providers p WHERE p.name = (account).provider;
+    SELECT CASE WHEN webhook_bridge.has_api(account)
+                THEN (webhook_bridge.remote_request(account, 'set_active', '{"remote_id": "0", "active": true}')).method IS NOT NULL
+                ELSE false END;
 END;
 COMMENT ON FUNCTION webhook_bridge.has_switch(webhook_bridge.accounts) IS
 'Private: whether webhooks of this account''s provider can be inactive';
@@ -700,7 +802,7 @@ BEGIN
         remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('active', active));
     END IF;
     PERFORM webhook_bridge.seen((webhook).id, remote);
-    RETURN webhook_bridge.describe_webhook(owner, remote);
+    RETURN webhook_bridge.describe_webhook(owner, remote, webhook_bridge.account_secrets(owner));
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.restore_remote(webhook_bridge.webhooks, webhook_bridge.remote_webhook, jsonb) IS
@@ -711,7 +813,7 @@ CREATE FUNCTION webhook_bridge.register_webhook(
     topic text,
     endpoint text,
     label text DEFAULT NULL,
-    active boolean DEFAULT true,
+    active boolean DEFAULT NULL,
     options jsonb DEFAULT '{}')
 RETURNS webhook_bridge.webhook_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
@@ -721,7 +823,6 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     owner webhook_bridge.accounts := webhook_bridge.account_row(account);
-    kind webhook_bridge.providers;
     mine webhook_bridge.webhooks;
     remote webhook_bridge.remote_webhook;
     result webhook_bridge.webhook_info;
@@ -732,45 +833,51 @@ DECLARE
     more text;
     hint text;
 BEGIN
-    IF coalesce(topic, '') = '' OR active IS NULL OR endpoint IS NULL THEN
-        RAISE EXCEPTION 'topic, endpoint and active must not be null or empty'
+    IF coalesce(topic, '') = '' OR endpoint IS NULL THEN
+        RAISE EXCEPTION 'topic and endpoint must not be null or empty'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = owner.provider;
     PERFORM webhook_bridge.endpoint_for(owner, endpoint, topic);
     url := webhook_bridge.delivery_url(endpoint);
 
     -- whoever registers the same at the same time waits here
     INSERT INTO webhook_bridge.webhooks AS w (account, endpoint, topic, label, options, desired_active)
-    VALUES (owner.name, endpoint, topic, label, coalesce(options, '{}'), active)
+    VALUES (owner.name, endpoint, topic, label, coalesce(options, '{}'), coalesce(active, true))
     ON CONFLICT ON CONSTRAINT webhooks_registration_key DO UPDATE
     SET label = coalesce(excluded.label, w.label),
-        options = CASE WHEN excluded.options <> '{}' THEN excluded.options ELSE w.options END,
-        desired_active = excluded.desired_active
+        options = w.options || excluded.options,
+        desired_active = coalesce(active, w.desired_active)
     RETURNING w.* INTO mine;
 
-    IF kind.request_function IS NULL THEN
+    IF NOT webhook_bridge.has_api(owner) THEN
         RETURN webhook_bridge.record_manual(mine);
+    END IF;
+    IF active IS NULL AND NOT mine.desired_active AND NOT webhook_bridge.has_switch(owner) THEN
+        RETURN webhook_bridge.describe_wanted(mine);    -- it was switched off, and that means deleted
     END IF;
 
     wanted := jsonb_build_object(
-        'topic', topic, 'delivery_url', url, 'label', coalesce(mine.label, endpoint), 'active', active,
+        'topic', topic, 'delivery_url', url, 'label', coalesce(mine.label, endpoint), 'active', mine.desired_active,
         'secret', webhook_bridge.webhook_secret(owner, endpoint), 'options', mine.options,
         'idempotency_key', gen_random_uuid());
     -- raises what is wrong with them before anything is sent
     PERFORM webhook_bridge.remote_request(owner, 'create', wanted);
 
-    remote := webhook_bridge.remote_find(owner, topic, url);
+    -- its URL may have become another one here or there, but not its topic
+    remote := webhook_bridge.remote_get(owner, mine.remote_id);
+    IF (remote).remote_id IS NULL OR (remote).topic <> topic THEN
+        remote := webhook_bridge.remote_find(owner, topic, url);
+    END IF;
     IF (remote).remote_id IS NULL THEN
         BEGIN
             SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'create', wanted);
             remote.topic := coalesce((remote).topic, topic);
             remote.delivery_url := coalesce((remote).delivery_url, url);
             remote.label := coalesce((remote).label, mine.label);
-            remote.active := coalesce((remote).active, active);
+            remote.active := coalesce((remote).active, mine.desired_active);
             remote.options := coalesce((remote).options, mine.options);
             PERFORM webhook_bridge.seen(mine.id, remote);
-            result := webhook_bridge.describe_webhook(owner, remote);
+            result := webhook_bridge.describe_webhook(owner, remote, webhook_bridge.account_secrets(owner));
         EXCEPTION
             -- it may have been created: look before giving up
             WHEN SQLSTATE 'WB001' OR SQLSTATE 'WB002' OR SQLSTATE 'WB004' OR SQLSTATE 'WB013' OR SQLSTATE 'WB016' OR SQLSTATE 'WB017' THEN
@@ -793,8 +900,8 @@ BEGIN
         -- there already: by an earlier call whose answer or transaction was lost, or by somebody else
         result := webhook_bridge.restore_remote(mine, remote, jsonb_build_object('secret', wanted -> 'secret'));
     END IF;
-    IF active AND NOT (result).active THEN
-        RAISE WARNING 'account "%": the webhook is not active at %', account, kind.title
+    IF mine.desired_active AND NOT (result).active THEN
+        RAISE WARNING 'account "%": the webhook is not active at its provider', account
             USING DETAIL = format('It is registered for topic "%s", and nothing will be delivered.', topic),
                   HINT = 'The provider has to reach the delivery URL; switch it on with webhook_bridge.set_webhook_active().';
     END IF;
@@ -802,7 +909,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.register_webhook(text, text, text, text, boolean, jsonb) IS
-'Registers a webhook at the account''s provider, or adopts the one that has the same topic and URL there. The endpoint must be committed before';
+'Registers a webhook at the account''s provider, or adopts the one that has the same topic and URL there; again, tells the provider what has changed since, the secret too. The endpoint must be committed before. active: null leaves the switch as it is';
 
 CREATE FUNCTION webhook_bridge.adopt_webhook(account text, remote_id text, endpoint text)
 RETURNS webhook_bridge.webhook_info
@@ -870,7 +977,7 @@ DECLARE
     old webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
     mine webhook_bridge.webhooks;
     owner webhook_bridge.accounts := webhook_bridge.account_row(old.account);
-    managed boolean := (SELECT p.request_function IS NOT NULL FROM webhook_bridge.providers p WHERE p.name = owner.provider);
+    managed boolean := webhook_bridge.has_api(owner);
     remote webhook_bridge.remote_webhook;
     result webhook_bridge.webhook_info;
     changes jsonb;
@@ -885,7 +992,7 @@ BEGIN
     BEGIN
         UPDATE webhook_bridge.webhooks w
         SET topic = coalesce(topic, w.topic), endpoint = coalesce(endpoint, w.endpoint), label = coalesce(label, w.label),
-            options = coalesce(options, w.options)
+            options = w.options || coalesce(options, '{}')
         WHERE w.id = id
         RETURNING w.* INTO mine;
     EXCEPTION
@@ -897,13 +1004,12 @@ BEGIN
     END;
     changes := jsonb_build_object(
         'topic', nullif(mine.topic, old.topic), 'label', label, 'delivery_url', webhook_bridge.delivery_url(mine.endpoint),
-        'secret', CASE WHEN mine.endpoint <> old.endpoint THEN webhook_bridge.webhook_secret(owner, mine.endpoint) END);
+        'secret', webhook_bridge.webhook_secret(owner, mine.endpoint));
     IF NOT managed THEN
         result := webhook_bridge.record_manual(mine);
     ELSIF mine.remote_id IS NULL THEN
         -- switched off by deleting it: nothing is there to be changed
-        PERFORM webhook_bridge.remote_request(owner, 'create', changes || jsonb_build_object(
-                    'topic', mine.topic, 'options', mine.options, 'secret', webhook_bridge.webhook_secret(owner, mine.endpoint)));
+        PERFORM webhook_bridge.remote_request(owner, 'create', changes || jsonb_build_object('topic', mine.topic, 'options', mine.options));
         result := webhook_bridge.describe_wanted(mine);
     ELSE
         -- raises what is wrong with them before anything is sent; what is there is not known yet
@@ -920,7 +1026,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.update_webhook(bigint, text, text, text, boolean, jsonb) IS
-'Changes a webhook at its provider; what is null stays as it is. The delivery URL becomes that of the endpoint';
+'Changes a webhook at its provider; what is null, and options that are not given, stay as they are. URL and secret become those of the endpoint';
 
 CREATE FUNCTION webhook_bridge.set_webhook_active(id bigint, active boolean)
 RETURNS webhook_bridge.webhook_info
@@ -937,37 +1043,43 @@ BEGIN
     IF active IS NULL THEN
         RAISE EXCEPTION 'active must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF webhook_bridge.has_switch(owner) AND mine.remote_id IS NOT NULL THEN
-        SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
-        IF (remote).active IS DISTINCT FROM active THEN
-            remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('active', active));
-        END IF;
-    ELSIF active THEN
-        IF mine.remote_id IS NULL OR NOT mine.desired_active THEN
-            RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
-        END IF;
-        BEGIN
-            SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', mine.remote_id));
-        EXCEPTION
-            WHEN SQLSTATE 'WB012' THEN
-                RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
-        END;
+    UPDATE webhook_bridge.webhooks w SET desired_active = active WHERE w.id = id RETURNING w.* INTO mine;
+    IF NOT webhook_bridge.has_api(owner) THEN
+        RAISE NOTICE 'people have to be asked, with the text that webhook_bridge.registration_request() makes';
+        RETURN webhook_bridge.record_manual(mine);
+    END IF;
+    IF active AND NOT webhook_bridge.has_switch(owner) THEN
+        RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
+    END IF;
+
+    IF mine.remote_id IS NULL THEN
+        -- a call whose transaction was lost may have made it
+        remote := webhook_bridge.remote_find(owner, mine.topic, webhook_bridge.delivery_url(mine.endpoint));
     ELSE
-        -- no such switch: not there is not active
-        PERFORM webhook_bridge.delete_remote(owner, mine);
-        UPDATE webhook_bridge.webhooks w
-        SET desired_active = false, remote_id = NULL, remote_state = 'inactive', checked_at = clock_timestamp()
+        remote := webhook_bridge.remote_get(owner, mine.remote_id);
+    END IF;
+    IF (remote).remote_id IS NULL AND active THEN
+        RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
+    ELSIF (remote).remote_id IS NULL OR NOT webhook_bridge.has_switch(owner) THEN
+        -- what is not there is not active; where there is no switch, it is deleted
+        mine.remote_id := (remote).remote_id;
+        IF mine.remote_id IS NOT NULL THEN
+            PERFORM webhook_bridge.delete_remote(owner, mine);
+        END IF;
+        UPDATE webhook_bridge.webhooks w SET remote_id = NULL, remote_state = 'inactive', checked_at = clock_timestamp()
         WHERE w.id = id
         RETURNING w.* INTO mine;
         RETURN webhook_bridge.describe_wanted(mine);
     END IF;
-    UPDATE webhook_bridge.webhooks w SET desired_active = active WHERE w.id = id;
+    IF (remote).active IS DISTINCT FROM active THEN
+        remote := webhook_bridge.change_remote(owner, remote, jsonb_build_object('active', active));
+    END IF;
     PERFORM webhook_bridge.seen(id, remote);
-    RETURN webhook_bridge.describe_webhook(owner, remote);
+    RETURN webhook_bridge.describe_webhook(owner, remote, webhook_bridge.account_secrets(owner));
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.set_webhook_active(bigint, boolean) IS
-'Stops or resumes the deliveries of a webhook. Where a provider has no such switch, it is deleted there and registered again';
+'Stops or resumes the deliveries of a webhook. Where a provider has no such switch, it is deleted there and registered again; where people register, it is recorded for them';
 
 CREATE FUNCTION webhook_bridge.delete_remote(account webhook_bridge.accounts, webhook webhook_bridge.webhooks)
 RETURNS void
@@ -977,10 +1089,6 @@ AS $$
 DECLARE
     id text := (webhook).remote_id;
 BEGIN
-    IF NOT EXISTS (SELECT FROM webhook_bridge.providers p
-                   WHERE p.name = (account).provider AND p.request_function IS NOT NULL) THEN
-        RETURN;    -- people register there
-    END IF;
     IF id IS NULL THEN
         -- made by a call whose transaction was lost, or not there
         id := (webhook_bridge.remote_find(
@@ -1063,11 +1171,13 @@ DECLARE
     mine webhook_bridge.webhooks;
     remote webhook_bridge.remote_webhook;
     twin webhook_bridge.webhooks;
+    secrets text[] := webhook_bridge.account_secrets(owner);
     options jsonb;
+    options_there jsonb := '{}';    -- of our webhooks, by id
     code text;
     more text;
 BEGIN
-    IF (SELECT p.request_function IS NULL FROM webhook_bridge.providers p WHERE p.name = owner.provider) THEN
+    IF NOT webhook_bridge.has_api(owner) THEN
         RETURN QUERY SELECT w.id, w.endpoint, w.topic, w.remote_id, 'unknown', NULL::jsonb, NULL::jsonb, NULL::boolean, NULL::text
                      FROM webhook_bridge.webhooks w WHERE w.account = owner.name ORDER BY w.id;
         RETURN;
@@ -1084,14 +1194,16 @@ BEGIN
         IF mine.id IS NULL THEN
             difference := 'not known here';
             actual := jsonb_build_object('delivery_url', webhook_bridge.mask_token(owner, (remote).delivery_url),
-                                         'active', (remote).active);
-            -- one that delivers to an endpoint is ours, or one too many
+                                         'active', (remote).active, 'options', (remote).options);
+            actual := webhook_bridge.mask_secrets(jsonb_strip_nulls(actual), secrets);
+            -- one that delivers to an endpoint is ours, or one too many, or for another
+            -- shop or filter, which is somebody's business
             SELECT w.* INTO twin FROM webhook_bridge.webhooks w
             WHERE w.account = owner.name AND w.topic = (remote).topic
               AND webhook_bridge.delivery_url(w.endpoint) = (remote).delivery_url;
-            IF FOUND THEN
+            IF FOUND AND (remote).active IS NOT FALSE AND options_there -> twin.id::text = coalesce((remote).options, '{}') THEN
                 difference := 'duplicate'; endpoint := twin.endpoint; id := twin.id;
-            ELSE
+            ELSIF NOT FOUND THEN
                 SELECT e.name INTO endpoint FROM webhook_bridge.endpoints e
                 WHERE e.provider = owner.provider AND coalesce(e.account, owner.name) = owner.name
                   AND webhook_bridge.delivery_url(e.name) = (remote).delivery_url;
@@ -1101,6 +1213,7 @@ BEGIN
                 difference := 'missing';
             END IF;
         ELSE
+            options_there := options_there || jsonb_build_object(mine.id, coalesce((remote).options, '{}'));
             wanted := webhook_bridge.differences(
                 jsonb_build_object('topic', mine.topic, 'delivery_url', webhook_bridge.delivery_url(mine.endpoint),
                                    'label', mine.label, 'active', mine.desired_active),
@@ -1108,14 +1221,17 @@ BEGIN
             options := webhook_bridge.differences(mine.options, (remote).options);
             IF options <> '{}' THEN
                 wanted := wanted || jsonb_build_object('options', options);
-                remote.options := (SELECT jsonb_object_agg(k, (remote).options -> k) FROM jsonb_object_keys(options) AS k);
             END IF;
             IF mine.remote_id IS DISTINCT FROM (remote).remote_id THEN
                 wanted := wanted || jsonb_build_object('remote_id', mine.remote_id);
             END IF;
             actual := (SELECT jsonb_object_agg(k, to_jsonb(remote) -> k) FROM jsonb_object_keys(wanted) AS k);
-            wanted := webhook_bridge.mask_token(owner, wanted::text)::jsonb;
-            actual := webhook_bridge.mask_token(owner, actual::text)::jsonb;
+            IF options <> '{}' THEN
+                actual := actual || jsonb_build_object('options', (
+                    SELECT jsonb_object_agg(k, (remote).options -> k) FROM jsonb_object_keys(options) AS k));
+            END IF;
+            wanted := webhook_bridge.mask_secrets(webhook_bridge.mask_token(owner, wanted::text)::jsonb, secrets);
+            actual := webhook_bridge.mask_secrets(webhook_bridge.mask_token(owner, actual::text)::jsonb, secrets);
             IF wanted <> '{}' THEN
                 difference := 'changed';
             ELSE
@@ -1135,9 +1251,8 @@ BEGIN
                         SELECT r.remote_id INTO remote_id FROM webhook_bridge.register_webhook(
                             mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options) AS r;
                     WHEN 'changed' THEN
-                        -- another one than was registered has another secret
-                        PERFORM webhook_bridge.restore_remote(mine, remote, jsonb_build_object(
-                            'secret', CASE WHEN wanted ? 'remote_id' THEN webhook_bridge.webhook_secret(owner, mine.endpoint) END));
+                        PERFORM webhook_bridge.restore_remote(mine, remote,
+                                    jsonb_build_object('secret', webhook_bridge.webhook_secret(owner, mine.endpoint)));
                         IF NOT switch AND NOT mine.desired_active THEN
                             PERFORM webhook_bridge.set_webhook_active(mine.id, false);
                         END IF;
@@ -1170,8 +1285,9 @@ SET debug_print_plan = off
 AS $$
 DECLARE
     kind webhook_bridge.providers;
-    topics text[];
     asked jsonb := '{}';
+    name text;
+    value jsonb;
     result text;
 BEGIN
     SELECT p.* INTO kind FROM webhook_bridge.endpoints e JOIN webhook_bridge.providers p ON p.name = e.provider
@@ -1186,20 +1302,27 @@ BEGIN
             USING ERRCODE = 'feature_not_supported',
                   HINT = 'Register them with webhook_bridge.register_webhook().';
     END IF;
-    SELECT array_agg(w.topic ORDER BY w.id) INTO topics
-    FROM webhook_bridge.webhooks w WHERE w.endpoint = registration_request.endpoint AND w.desired_active;
-    IF topics IS NULL THEN
+    IF NOT EXISTS (SELECT FROM webhook_bridge.webhooks w WHERE w.endpoint = registration_request.endpoint) THEN
         RAISE EXCEPTION 'there is nothing to ask for'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format('No webhook is registered for endpoint "%s".', endpoint),
                   HINT = 'Say what is wanted with webhook_bridge.register_webhook(), once for each topic.';
     END IF;
-    SELECT coalesce(jsonb_object_agg(o.key, o.value ORDER BY w.id), '{}') INTO asked
-    FROM webhook_bridge.webhooks w, jsonb_each(w.options) AS o WHERE w.endpoint = registration_request.endpoint;
+    FOR name, value IN
+        SELECT o.key, o.value FROM webhook_bridge.webhooks w, jsonb_each(w.options) AS o
+        WHERE w.endpoint = registration_request.endpoint AND w.desired_active ORDER BY w.id
+    LOOP
+        -- one text asks for all of them
+        asked := asked || jsonb_build_object(name,
+            CASE WHEN jsonb_typeof(asked -> name) = 'object' AND jsonb_typeof(value) = 'object' THEN asked -> name || value ELSE value END);
+    END LOOP;
     EXECUTE format('SELECT %s($1, $2, $3)', kind.registration_function) INTO result
-    USING webhook_bridge.delivery_url(endpoint), topics, asked || coalesce(options, '{}');
+    USING webhook_bridge.delivery_url(endpoint),
+          ARRAY(SELECT w.topic FROM webhook_bridge.webhooks w
+                WHERE w.endpoint = registration_request.endpoint AND w.desired_active ORDER BY w.id),
+          asked || coalesce(options, '{}');
     RETURN result;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.registration_request(text, jsonb) IS
-'The text to send to a provider where people register webhooks: URL, topics and what else they have to know';
+'The text to send to a provider where people register webhooks: URL, topics and what else they have to know; or that they shall remove them, if none is wanted any more';

@@ -50,6 +50,7 @@ CREATE FUNCTION webhook_bridge.readable(bytes bytea)
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
 DECLARE
     shown text;
@@ -88,6 +89,7 @@ CREATE FUNCTION webhook_bridge.rewritten_json(body text)
 RETURNS SETOF text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
 BEGIN
     IF length(body) > 100000 OR body !~ '^\s*[{[]' OR body::json IS NULL THEN
@@ -153,6 +155,7 @@ CREATE FUNCTION webhook_bridge.changed_bodies(body bytea)
 RETURNS TABLE (change text, changed bytea)
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
 DECLARE
     bytes text;
@@ -197,6 +200,7 @@ CREATE FUNCTION webhook_bridge.other_urls(request webhook_bridge.signed_request)
 RETURNS SETOF text
 LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
 AS $$
 DECLARE
     url constant text := coalesce(request.url, '');

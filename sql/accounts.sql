@@ -57,6 +57,14 @@ SELECT webhook_bridge.register_webhook('shop', 'OrderCreated', 'nothing');
 SELECT webhook_bridge.register_webhook('nothing', 'OrderCreated', 'orders');
 SELECT webhook_bridge.register_webhook('shop', 'OrderCreated', 'cart');
 SELECT webhook_bridge.register_webhook('shop', NULL, 'orders');
+SELECT name FROM webhook_bridge.create_endpoint('stranger', 'api2cart', 'another secret');
+SELECT webhook_bridge.register_webhook('carts', 'order.add', 'stranger');
+-- the account's secret changes, and its endpoints follow
+UPDATE webhook_bridge.accounts SET credentials = credentials || '{"store_key": "new key"}' WHERE name = 'carts';
+SELECT endpoint, label = 'default' AS is_default, secret FROM webhook_bridge.secrets WHERE endpoint IN ('cart', 'stranger') ORDER BY endpoint COLLATE "C", created_at;
+UPDATE webhook_bridge.accounts SET credentials = credentials || '{"api_key": "another"}' WHERE name = 'carts';
+SELECT count(*) FROM webhook_bridge.secrets WHERE endpoint = 'cart';
+UPDATE webhook_bridge.accounts SET created_at = NULL WHERE name = 'carts';
 SELECT webhook_bridge.register_webhook('shop', 'OrderCreated', 'orders', options => '{"lifetime": 3}');
 SELECT webhook_bridge.register_webhook('pos', 'NEW_MEMBER', 'till', active => false);
 UPDATE webhook_bridge.endpoints SET enabled = false WHERE name = 'orders';

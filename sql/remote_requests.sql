@@ -220,8 +220,10 @@ SELECT pg_temp.request('http://127.0.0.1:8099/blaze/', 'list', '{"filters": {"sh
 SELECT pg_temp.request(:base, 'get', '{"remote_id": "5f/1"}');
 SELECT pg_temp.request(:base, 'create', '{"topic": "NEW_MEMBER", "delivery_url": "https://x/y?token=t"}');
 SELECT pg_temp.request(:base, 'create', '{"topic": "TRANSACTION_UPDATE", "delivery_url": "https://x/y", "label": "l", "active": true, "options": {"shopId": "s1"}}');
-SELECT pg_temp.request(:base, 'update', '{"remote_id": "5f", "delivery_url": "https://x/z", "options": {"shopId": "s2"},
-    "current": {"id": "5f", "companyId": "c", "shopId": "s1", "created": 1, "modified": 2, "deleted": false, "updated": true, "url": "https://x/y", "webHookType": "NEW_MEMBER", "webHookUrls": ["https://x/y", "https://other"]}}');
+SELECT pg_temp.request(:base, 'update', '{"remote_id": "5f", "delivery_url": "https://x/z?token=new", "options": {"shopId": "s2"},
+    "current": {"id": "5f", "companyId": "c", "shopId": "s1", "created": 1, "modified": 2, "deleted": false, "updated": true, "url": "https://x/z?token=old", "webHookType": "NEW_MEMBER", "webHookUrls": ["https://other", "https://x/z?token=old"]}}');
+-- it delivers to others
+SELECT pg_temp.request(:base, 'update', '{"remote_id": "5f", "delivery_url": "https://x/z", "current": {"id": "5f", "webHookUrls": ["https://other", "https://x/y"]}}');
 SELECT pg_temp.request(:base, 'update', '{"remote_id": "5f", "topic": "UPDATE_MEMBER", "delivery_url": "https://x/z", "current": {"id": "5f", "url": null, "webHookUrls": []}}');
 SELECT pg_temp.request(:base, 'delete', '{"remote_id": "5f"}');
 SELECT pg_temp.request(:base, o) FROM unnest('{set_active,count,topics,failed,nonsense}'::text[]) AS o;

@@ -12,7 +12,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     base text := rtrim((account).base_url, '/') || '/';
-    old boolean := base ~ '/v1\.0/$';
+    old boolean := base ~ '/v1[.]0/$';
     method text := 'GET';
     call text;
     filters jsonb;
@@ -30,13 +30,14 @@ BEGIN
         WHEN 'list', 'count' THEN
             filters := webhook_bridge.check_options('filters', webhook -> 'filters',
                            'topic', 'delivery_url', 'label', 'active', 'entity', 'action', 'ids');
-            IF operation = 'count' AND filters ?| '{delivery_url,label,ids}' THEN
+            IF operation = 'count' AND (filters ?| '{delivery_url,label,ids}'
+                                        OR filters ? 'topic' AND (filters ->> 'topic' !~ '^[^.]+[.][^.]+$' OR filters ?| '{entity,action}')) THEN
                 RETURN NULL;
             END IF;
             call := 'webhook.' || operation || '.json';
             arguments := jsonb_build_object(
                 'entity', coalesce(filters ->> 'entity', split_part(filters ->> 'topic', '.', 1)),
-                'action', coalesce(filters ->> 'action', substring(filters ->> 'topic' FROM '\.(.*)$')),
+                'action', coalesce(filters ->> 'action', substring(filters ->> 'topic' FROM '[.](.*)$')),
                 'active', webhook_bridge.as_boolean(filters -> 'active'));
             IF operation = 'list' THEN
                 arguments := arguments || jsonb_build_object(
@@ -100,7 +101,7 @@ BEGIN
             END IF;
 
             IF operation = 'create' THEN
-                IF coalesce(topic, '') !~ '^[^.]+\.[^.]+$' THEN
+                IF coalesce(topic, '') !~ '^[^.]+[.][^.]+$' THEN
                     PERFORM webhook_bridge.bad_option('topic', 'A topic of API2Cart is an entity and an action.',
                                                       'For example "order.add"; list_topics() shows those of the store.');
                 END IF;
@@ -216,7 +217,7 @@ BEGIN
         END LOOP;
         IF operation = 'get' AND jsonb_array_length(list) = 0 THEN
             RETURN NEXT webhook_bridge.remote_error('not_found', 'There is no webhook with this id.');
-        ELSIF operation = 'list' AND jsonb_array_length(list) >= 250 THEN
+        ELSIF operation = 'list' AND jsonb_array_length(list) > 0 THEN    -- pages may be shorter than asked for
             hook := NULL;
             hook.next_page := jsonb_build_object('skip', jsonb_array_length(list));
             RETURN NEXT hook;
@@ -284,7 +285,7 @@ VALUES
      '{header:X-Webhook-Entity}.{header:X-Webhook-Action}', '{header:X-Webhook-Store-Id}',
      '{header:X-Webhook-Error-Code}', '{header:X-Webhook-Timestamp}',
      'webhook_bridge.api2cart_request', 'webhook_bridge.api2cart_response', '{api_key,store_key}', 'store_key',
-     '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]+)*/v1\.[01]/?$', 'https://api.api2cart.com/v1.1',
+     '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]+)*/v1[.][01]/?$', 'https://api.api2cart.com/v1.1',
      'The secret is the account''s store_key. Notices of a lost connection to the store arrive as events '
      'with error_code set. Deliveries have no id, so that repeated ones are not recognised.',
      'vector');

@@ -2,6 +2,31 @@
 -- The delivery URL carries a random token instead; give the topic as params =>
 -- '{"topic": "NEW_MEMBER"}' and register one endpoint for each.
 
+-- A webhook may deliver to several URLs: ours is the one that differs in its token
+-- at most, or the only one; others are somebody's.
+CREATE FUNCTION webhook_bridge.blaze_urls(urls jsonb, delivery_url text)
+RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    place integer;
+BEGIN
+    IF jsonb_typeof(urls) IS DISTINCT FROM 'array' OR jsonb_array_length(urls) < 2 THEN
+        RETURN jsonb_build_array(delivery_url);
+    END IF;
+    SELECT u.place - 1 INTO place FROM jsonb_array_elements_text(urls) WITH ORDINALITY AS u(url, place)
+    WHERE split_part(u.url, '?', 1) = split_part(delivery_url, '?', 1) ORDER BY u.url <> delivery_url LIMIT 1;
+    IF place IS NULL THEN
+        PERFORM webhook_bridge.bad_option('delivery_url', 'The webhook delivers to several URLs, and to none of this endpoint.',
+                                          'Register one of your own with webhook_bridge.register_webhook().');
+    END IF;
+    RETURN jsonb_set(urls, ARRAY[place::text], to_jsonb(delivery_url));
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.blaze_urls(jsonb, text) IS
+'Private: the URLs of a BLAZE webhook with ours as it is now';
+
 -- An update sends the whole object.  Which of url and webHookUrls is used when
 -- both are set is not documented: only the latter is set here, and a url that
 -- was there before is kept the same.
@@ -57,10 +82,7 @@ BEGIN
         body := body || jsonb_build_object('webHookType', webhook -> 'topic');
     END IF;
     IF webhook ->> 'delivery_url' IS NOT NULL THEN
-        body := body || jsonb_build_object('webHookUrls',
-            CASE WHEN jsonb_typeof(body -> 'webHookUrls') = 'array' AND body -> 'webHookUrls' <> '[]'
-                 THEN jsonb_set(body -> 'webHookUrls', '{0}', webhook -> 'delivery_url')
-                 ELSE jsonb_build_array(webhook -> 'delivery_url') END);
+        body := body || jsonb_build_object('webHookUrls', webhook_bridge.blaze_urls(body -> 'webHookUrls', webhook ->> 'delivery_url'));
         IF coalesce(body ->> 'url', '') <> '' THEN
             body := body || jsonb_build_object('url', webhook -> 'delivery_url');
         END IF;
@@ -131,7 +153,7 @@ BEGIN
         IF jsonb_array_length(list) < webhook_bridge.as_bigint(document -> 'total') THEN
             hook.next_page := jsonb_build_object('skip', jsonb_array_length(list), 'total', document -> 'total');
             RETURN NEXT hook;
-        ELSIF webhook_bridge.as_bigint(document -> 'total') IS NULL AND jsonb_array_length(list) >= 100 THEN
+        ELSIF webhook_bridge.as_bigint(document -> 'total') IS NULL THEN    -- pages may be shorter than asked for
             hook.next_page := jsonb_build_object('skip', jsonb_array_length(list));
             RETURN NEXT hook;
         END IF;

@@ -21,10 +21,9 @@ BEGIN
         PERFORM webhook_bridge.bad_option('delivery_url', format('Ecwid does not deliver to port %s.', left(port, 10)),
                                           'It delivers to 80, 443 and 1024 to 65535.');
     END IF;
-    IF coalesce(cardinality(topics), 0) = 0 OR array_position(topics, NULL) IS NOT NULL
+    IF topics IS NULL OR array_position(topics, NULL) IS NOT NULL OR '' = ANY (topics)
        OR array_to_string(topics, '') ~ '[[:space:][:cntrl:]]' THEN
-        PERFORM webhook_bridge.bad_option('topic', 'There is no event to be told of, or one that cannot be.',
-                                          'For example "order.created".');
+        PERFORM webhook_bridge.bad_option('topic', 'It is not an event.', 'For example "order.created".');
     END IF;
     options := webhook_bridge.check_options('options', options, 'application', 'headers');
     headers := coalesce(options -> 'headers', '{}');
@@ -40,24 +39,23 @@ BEGIN
         'To: ec.apps@lightspeedhq.com',
         'Subject: Webhooks of our application',
         '',
-        'Please set up webhooks for our application.',
+        CASE WHEN topics = '{}' THEN 'Please remove the webhooks of our application.' ELSE 'Please set up webhooks for our application.' END,
         '',
         'Application (name or client_id): ' || coalesce(options ->> 'application', '................'),
         'Webhook URL: ' || delivery_url,
-        '',
-        'Events, and the access scopes that they need:',
+        E'\nEvents, and the access scopes that they need:\n' ||
         (SELECT string_agg(format('  %s (%s)', t.topic,
-                    CASE WHEN t.topic ~ '^(profile|application)\.|^customer\.personalData' THEN 'read_store_profile'
-                         WHEN t.topic ~ '^(order|unfinished_order)\.' THEN 'read_orders'
-                         WHEN t.topic ~ '^(product|category|product_class)\.' THEN 'read_catalog'
-                         WHEN t.topic ~ '^(customer|customer_group)\.' THEN 'read_customers'
-                         WHEN t.topic ~ '^discount_coupon\.' THEN 'read_discount_coupons'
-                         WHEN t.topic ~ '^promotion\.' THEN 'read_promotion'
-                         WHEN t.topic ~ '^review\.' THEN 'read_reviews'
-                         WHEN t.topic ~ '^invoice\.' THEN 'read_invoices'
+                    CASE WHEN t.topic ~ '^(profile|application)[.]|^customer[.]personalData' THEN 'read_store_profile'
+                         WHEN t.topic ~ '^(order|unfinished_order)[.]' THEN 'read_orders'
+                         WHEN t.topic ~ '^(product|category|product_class)[.]' THEN 'read_catalog'
+                         WHEN t.topic ~ '^(customer|customer_group)[.]' THEN 'read_customers'
+                         WHEN t.topic ~ '^discount_coupon[.]' THEN 'read_discount_coupons'
+                         WHEN t.topic ~ '^promotion[.]' THEN 'read_promotion'
+                         WHEN t.topic ~ '^review[.]' THEN 'read_reviews'
+                         WHEN t.topic ~ '^invoice[.]' THEN 'read_invoices'
                          ELSE 'scope as documented' END), E'\n' ORDER BY t.place)
          FROM unnest(topics) WITH ORDINALITY AS t(topic, place)),
-        CASE WHEN headers <> '{}' THEN E'\nCustom HTTP headers:\n' ||
+        CASE WHEN headers <> '{}' AND topics <> '{}' THEN E'\nCustom HTTP headers:\n' ||
             (SELECT string_agg(format('  %s: %s', h.key, h.value), E'\n' ORDER BY h.key COLLATE "C")
              FROM jsonb_each_text(headers) AS h) END,
         '',

@@ -17,7 +17,7 @@ DECLARE
     filters jsonb;
     body jsonb;
 BEGIN
-    IF coalesce(version, '') !~ '^\d{4}-\d\d$' THEN
+    IF coalesce(version, '') !~ '^[0-9]{4}-[0-9]{2}$' THEN
         PERFORM webhook_bridge.bad_option('version', 'It is not a year and a month.', 'For example "2025-06".');
     END IF;
 
@@ -146,7 +146,7 @@ BEGIN
            AND webhook_bridge.as_boolean(document -> 'has_more') IS NOT FALSE THEN
             hook.next_page := jsonb_build_object('cursor', document -> 'cursor');
             RETURN NEXT hook;
-        ELSIF NOT document ?| '{cursor,has_more}' AND jsonb_array_length(list) >= 250 THEN
+        ELSIF NOT document ?| '{cursor,has_more}' THEN    -- pages may be shorter than asked for
             hook.next_page := '{"skip": 1}';
             RETURN NEXT hook;
         END IF;
@@ -165,7 +165,7 @@ VALUES
      'base64', 'header:X-Shoplazza-Hmac-Sha256',
      '{header:X-Shoplazza-Topic}', '{header:X-Shoplazza-Deduplication-ID}', '{header:X-Shoplazza-Shop-Domain}',
      'webhook_bridge.shoplazza_request', 'webhook_bridge.shoplazza_response', '{access_token,client_secret}',
-     'client_secret', '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]+)*/openapi/\d{4}-\d\d/?$',
+     'client_secret', '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]+)*/openapi/[0-9]{4}-[0-9]{2}/?$',
      'https://shop.myshoplaza.com/openapi/2025-06',
      '{app/expired,app/uninstalled,cart/create,cart/update,collections/create,collections/delete,collections/update,'
      'customers/create,customers/delete,customers/update,fulfillments/create,fulfillments/update,orders/cancelled,'

@@ -137,6 +137,8 @@ sub circle
     look($case);
     update($case);
     switch_off_and_on($case);
+    gone($case);
+    moved($case);
     adopt($case);
     compare($case);
     remove($case);
@@ -241,6 +243,12 @@ sub look
       if $case->{label};
     my $mark = mark();
     is(error_of("SELECT webhook_bridge.list_webhooks('$name', '{\"colour\": \"red\"}')"), '22023', 'list: a filter that is none');
+    is(operations_since($mark), '', 'sends nothing');
+
+    for my $filter ('{"active": "maybe"}', '{"topic": ["x"]}', '{"delivery_url": 1}')
+    {
+        is(error_of("SELECT webhook_bridge.list_webhooks('$name', '$filter')"), '22023', "list: no such filter: $filter");
+    }
     is(operations_since($mark), '', 'sends nothing');
 
     my $webhook = row("webhook_bridge.get_webhook('$name', '$remote_id')");
@@ -350,6 +358,68 @@ sub switch_off_and_on
     return;
 }
 
+# Gone at the provider, whoever did it.
+sub gone
+{
+    my ($case) = @_;
+    my ($name, $id, $provider, $topic) = @$case{qw(name id provider topic)};
+
+    $emulator->remove($provider, $case->{remote_id});
+    is(error_of("SELECT webhook_bridge.update_webhook($id, label => 'x')"), 'WB012', 'gone: an update says so');
+    is(row("webhook_bridge.set_webhook_active($id, false)")->{state}, 'inactive', 'gone: off');
+    is(known($id), "$topic|$name|f||inactive|t", 'gone: known here');
+    is(row("webhook_bridge.register_webhook('$name', '$topic', '$name')")->{active},
+        $case->{switch} ? JSON::PP::false : JSON::PP::false, 'registered again: the switch stays as it is');
+    is(scalar(grep { $_->{active} && $_->{topic} eq $topic } $emulator->webhooks($provider)), 0, 'there, too');
+    $emulator->remove($provider, $_->{id}) for grep { $_->{topic} eq $topic && !$_->{record}{deleted} } $emulator->webhooks($provider);
+    my $webhook = row("webhook_bridge.set_webhook_active($id, true)");
+    is($webhook->{state}, 'active', 'gone: on');
+    $case->{remote_id} = $webhook->{remote_id};
+    is(listed($case, qq({"topic": "$topic"})), "$name|$topic|$case->{remote_id}", 'gone: there again, once');
+    receive($case, $topic, 'gone and on');
+
+    # an answer that says nothing
+    $emulator->remove($provider, $case->{remote_id});
+    my $nothing = { ecomanager => { data => {} }, api2cart => { return_code => 0, result => {} }, blaze => { id => 'x', deleted => JSON::PP::true },
+        shoplazza => { webhook => {} } }->{$provider};
+    $emulator->fault(provider => $provider, operation => 'create', kind => 'status', status => 200, body => $nothing);
+    is(error_of("SELECT webhook_bridge.register_webhook('$name', '$topic', '$name')"), 'WB017', 'created, says the answer, but not what');
+    is($case->{remote_id} = row("webhook_bridge.register_webhook('$name', '$topic', '$name')")->{remote_id},
+        remote_ids($case)->{$topic}, 'the next call makes it');
+    return;
+}
+
+# The delivery URL is another one: its path, and where it has one, its token.
+sub moved
+{
+    my ($case) = @_;
+    my ($name, $id, $provider, $topic) = @$case{qw(name id provider topic)};
+    my $register = "webhook_bridge.register_webhook('$name', '$topic', '$name')";
+
+    $bridge->sql("UPDATE webhook_bridge.endpoints SET path = '/moved/$name' WHERE name = '$name'");
+    my $webhook = row($register);
+    is($webhook->{remote_id}, $case->{remote_id}, 'moved: the same webhook');
+    like($webhook->{delivery_url}, qr{^\Q$public/moved/$name\E}, 'moved: with its URL');
+    is(scalar(grep { $_->{topic} eq $topic && !$_->{record}{deleted} } $emulator->webhooks($provider)), 1, 'moved: one');
+    receive($case, $topic, 'moved');
+    $bridge->sql("UPDATE webhook_bridge.endpoints SET path = '/hooks/$name' WHERE name = '$name'");
+    row("webhook_bridge.update_webhook($id)");
+    receive($case, $topic, 'moved back by an update');
+
+    # secrets that are the webhook's follow
+    if ($provider =~ /ecomanager|blaze/)
+    {
+        $bridge->sql("SELECT webhook_bridge.add_secret('$name', 'another-secret-$_', label => '$_')") for 'next';
+        is(row($register)->{remote_id}, $case->{remote_id}, 'another secret: the same webhook');
+        is(scalar(grep { $_->{topic} eq $topic && !$_->{record}{deleted} } $emulator->webhooks($provider)), 1, 'another secret: one');
+        $bridge->sql("SELECT webhook_bridge.retire_secret('$name', 'default')");
+        my ($delivery) = $emulator->fire(provider => $provider, topic => $topic);
+        is($delivery->{state}, 'delivered', 'another secret: is used');
+        $bridge->sql("UPDATE webhook_bridge.secrets SET label = 'default' WHERE endpoint = '$name'");
+    }
+    return;
+}
+
 sub adopt
 {
     my ($case) = @_;
@@ -400,7 +470,8 @@ sub compare
     my $one = "$name|$case->{topic}|$case->{remote_id}";
     my $two = "$name|$case->{other}|$case->{remote_id_2}";
     is(differences($case), join("\n", "$one||", "$two||", $stranger), 'sync: nothing differs');
-    is_deeply((compared($case))[2]{actual}, { delivery_url => 'https://elsewhere.example/', active => JSON::PP::true }, 'sync: where it delivers');
+    my $actual = (compared($case))[2]{actual};
+    is_deeply([ @$actual{qw(delivery_url active)} ], [ 'https://elsewhere.example/', JSON::PP::true ], 'sync: where it delivers');
 
     # behind our back
     $emulator->change($provider, $case->{remote_id}, $case->{url}->('https://elsewhere.example/mine'));
@@ -586,9 +657,22 @@ sub ecomanager_only
         is_deeply($updated->{raw}{headers}, [ { 'X-Only' => '1' } ], 'update of the label: headers stay');
         is(error_of(qq(SELECT webhook_bridge.update_webhook($webhook->{id}, options => '{"headers": {$pairs{6}}}'))), '22023', 'six headers');
         receive($case, 'OrderCreated', 'updated');
+        $emulator->remove('ecomanager', $webhook->{remote_id});
+        is($bridge->sql("SELECT difference, repaired FROM webhook_bridge.sync_webhooks('shop', repair => true)"), 'missing|t', 'gone and repaired');
+        $updated = row("webhook_bridge.list_webhooks('shop')");
+        is_deeply($updated->{options}, { http_method => 'post', headers => { 'X-Only' => '1' }, payload => { map { ("X-$_" => 'v') } 1 .. 10 } },
+            'with all its options');
         $bridge->sql("SELECT webhook_bridge.delete_webhook($webhook->{id})");
         is(scalar $emulator->webhooks('ecomanager'), 0, 'deleted');
     }
+
+    # what a provider was told it tells everybody, in members that nobody expects
+    $emulator->fault(provider => 'ecomanager', operation => 'list', kind => 'status', status => 200, body => { data => [ { id => 1,
+        event => 'OrderCreated', name => "of $case->{credentials}{token}", delivery_url => "https://elsewhere.example/?$secret",
+        headers => [ { 'X-Echo' => $secret } ], debug => { request => [ "Bearer $case->{credentials}{token}", { $secret => 1 } ], number => 1 } } ] });
+    my $echo = $bridge->sql("SELECT w FROM webhook_bridge.list_webhooks('shop') AS w");
+    like($echo, qr/of \*\*\*/, 'an echo');
+    unlike($echo, qr/\Q$_/, 'is masked') for $secret, $case->{credentials}{token};
 
     # not active: it could not be activated
     $emulator->settings(ecomanager => { activation => 'before' }, routes => {});
@@ -680,6 +764,28 @@ sub api2cart_only
     like(error_text("SELECT webhook_bridge.register_webhook('$name', 'comet.add', '$name')"), qr/ERROR:  WB014: .*DETAIL:  .*comet\.add.*109/s,
         "$version: refused by the provider, in its own words");
 
+    # several ids are not one
+    is(error_of("SELECT webhook_bridge.get_webhook('$name', '$remote->{id},4711')"), 'WB012', "$version: get of two");
+    for my $filter ('{"topic": "order"}', '{"topic": "order.add", "entity": "product"}')
+    {
+        is($bridge->sql("SELECT webhook_bridge.count_webhooks('$name', '$filter') = (SELECT count(*) FROM webhook_bridge.list_webhooks('$name', '$filter'))"),
+            't', "$version: counted as listed: $filter");
+    }
+
+    # pages that are shorter than asked for
+    my @ids = $emulator->seed('api2cart', 230);
+    $emulator->fault(provider => 'api2cart', operation => 'list', kind => 'status', status => 200,
+        body => { return_code => 0, return_message => '', result => { webhook => [ map { { id => $_, entity => 'order', action => 'add' } } @ids[ 0 .. 99 ] ] } });
+    is($bridge->sql("SELECT count(DISTINCT remote_id) >= 230 FROM webhook_bridge.list_webhooks('$name')"), 't', "$version: short pages");
+    $emulator->remove('api2cart', $_) for @ids;
+
+    # another store at the same URL is nobody's duplicate
+    my ($twin) = $emulator->seed('api2cart', 1, callback => "$public/hooks/$name", entity => 'order', action => 'add', store_id => '2', fields => 'id,status');
+    is($bridge->sql("SELECT difference, repaired FROM webhook_bridge.sync_webhooks('$name', repair => true) WHERE remote_id = '$twin'"),
+        'not known here|', "$version: another store's");
+    ok(remote($case, $twin), "$version: which is left alone");
+    $emulator->remove('api2cart', $twin);
+
     # a proxy that knows nothing of pages
     $emulator->fault(provider => 'api2cart', operation => 'list', times => 0, kind => 'status', status => 200,
         body => { return_code => 0, return_message => '', result => { webhook => [ map { { id => $_, entity => 'order', action => 'add' } } 1 .. 250 ] } });
@@ -747,6 +853,14 @@ sub blaze_only
     is(error_of("SELECT webhook_bridge.adopt_webhook('pos', '$other', 'members')"), '22023', 'adopt: another topic');
     is_deeply(remote($case, $other)->{urls}, ['https://elsewhere.example/'], 'changes nothing');
 
+    # another shop's is nobody's duplicate
+    my ($twin) = $emulator->seed('blaze', 1, webHookType => 'NEW_MEMBER', shopId => 'another',
+        webHookUrls => [ $bridge->sql("SELECT webhook_bridge.delivery_url('members')") ]);
+    is($bridge->sql("SELECT difference, repaired FROM webhook_bridge.sync_webhooks('pos', repair => true) WHERE remote_id = '$twin'"),
+        'not known here|', "another shop's");
+    ok(!remote($case, $twin)->{record}{deleted}, 'which is left alone');
+    $emulator->remove('blaze', $twin);
+
     # changed while it is off
     row("webhook_bridge.set_webhook_active($webhook->{id}, false)");
     row(qq(webhook_bridge.update_webhook($webhook->{id}, options => '{"shopId": "off"}')));
@@ -777,6 +891,8 @@ sub shoplazza_only
       for '{"version": "1"}', '{"format": "json"}';
     is(error_of("SELECT webhook_bridge.register_webhook('plaza', 'orders/create', 'plaza', active => false)"), '22023', 'not inactive');
     is(operations_since($mark), '', 'nothing is sent');
+
+    is(error_of("SET standard_conforming_strings = off; SELECT webhook_bridge.list_webhooks('plaza')"), '', 'whatever the session has set');
 
     # "already exists" although the list does not show it: for this topic whatever the address
     for my $shape (undef, qw(list fields error text))
@@ -849,9 +965,15 @@ TEXT
     is($bridge->sql("SELECT topic, difference, repaired FROM webhook_bridge.sync_webhooks('app', repair => true)"),
         "order.created|unknown|\nproduct.updated|unknown|", 'sync: nor repaired');
 
-    is(error_of("SELECT webhook_bridge.set_webhook_active($other->{id}, false)"), '', 'off');
+    like(error_text("SELECT webhook_bridge.set_webhook_active($other->{id}, false)"), qr/NOTICE:  00000: people have to be asked/, 'off');
+    is(known($other->{id}) =~ s/\|[^|]*$//r, 'product.updated|app|f||manual', 'known as people\'s');
     unlike($bridge->sql("SELECT webhook_bridge.registration_request('app')"), qr/product\.updated/, 'is not asked for');
+    row("webhook_bridge.set_webhook_active($webhook->{id}, false)");
+    like($bridge->sql("SELECT webhook_bridge.registration_request('app')"), qr/\nPlease remove the webhooks of our application\.\n/, 'none is wanted');
+    row("webhook_bridge.set_webhook_active($webhook->{id}, true)");
     is(row("webhook_bridge.set_webhook_active($other->{id}, true)")->{state}, 'manual', 'on');
+    row(q(webhook_bridge.register_webhook('app', 'product.updated', 'app', options => '{"headers": {"X-Other": "1"}}')));
+    like($bridge->sql("SELECT webhook_bridge.registration_request('app')"), qr/\n  X-Other: 1\n  X-Shop: main\n/, 'all headers are asked for');
     like($bridge->sql("SELECT webhook_bridge.registration_request('app')"), qr/product\.updated/, 'is asked for again');
 
     # what cannot be delivered to
@@ -883,7 +1005,7 @@ sub long_list
 {
     my ($case) = @_;
     my %account = (%$case, name => "long-$case->{name}");
-    my %pages = (ecomanager => 11, 'api2cart 1.0' => 5, 'api2cart 1.1' => 5, blaze => 11, 'shoplazza 2022-01' => 5, 'shoplazza 2025-06' => 21);
+    my %pages = (ecomanager => 11, 'api2cart 1.0' => 6, 'api2cart 1.1' => 6, blaze => 11, 'shoplazza 2022-01' => 6, 'shoplazza 2025-06' => 21);
     my $name = $account{name};
     create_account(\%account);
     my @ids = $emulator->seed($case->{provider}, 1007);

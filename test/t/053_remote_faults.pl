@@ -415,6 +415,17 @@ sub every_word
         succeeds_then($account, $function, $name);
     }
 
+    # a secret that a message is cut in, one that JSON has in another form
+    for my $secret (values %{ $credentials{ $account->{provider} } })
+    {
+        $emulator->fault(provider => $account->{provider}, operation => 'list', kind => 'status', status => 401,
+            body => { message => 'no way: ' . ('x' x (985 - length($secret))) . $secret . (' ' . substr($secret, 0, 1)) x 20 });
+        my $answer = try_sql($function{list}->($account));
+        like($answer->{detail}, qr/no way: x+\*\*\*/, "$account->{name}: a secret where the message is cut");
+        my $part = substr $secret, 0, 8;
+        unlike($answer->{detail}, qr/x\Q$part/, "$account->{name}: no part of it");
+    }
+
     my ($out, $err) = $caller->("SET webhook_bridge.http_allow_insecure = off; SELECT webhook_bridge.list_webhooks('$account->{id}'); RESET webhook_bridge.http_allow_insecure");
     like($err, qr/^ERROR:  WB003: .*\nDETAIL:  Operation "list", GET \Q$account->{base_url}\E[^ ?]*: /, "$account->{name}, not HTTPS: WB003");
     has_no_secret($err, 'WB003');
