@@ -285,6 +285,9 @@ attempt(Exchange *exchange)
 	/* an interim response that libcurl takes for the answer: 101 */
 	if (exchange->outcome.code == CURLE_OK && exchange->status < 200)
 		exchange->outcome.code = CURLE_WEIRD_SERVER_REPLY;
+	/* which libcurl takes for an answer without a body */
+	if (exchange->outcome.code == CURLE_OK && !exchange->head_ended)
+		exchange->outcome.code = CURLE_PARTIAL_FILE;
 	wb_http_session_reset();
 }
 

@@ -369,7 +369,7 @@ like((western('a.body', "'GET', '$secure/utf8', NULL, NULL"))[1], qr/cannot be r
 my $detail = quotemeta "GET $secure";
 fails(call("https://nowhere.test/x?sekret"), 'WB001', qr|could not connect to "nowhere\.test" .*GET https://nowhere\.test/x: Could not resolve host|, 'no such host');
 fails(call("https://good.test:$closed/x?sekret"), 'WB001', qr|could not connect .*:$closed/x: Failed to connect|, 'nobody listens');
-for my $path (qw(silent reset truncated badchunk))
+for my $path (qw(silent reset halfhead halfline truncated badchunk))
 {
     fails(call("$secure/$path/?sekret"), 'WB001', qr|lost before its answer .*$detail/$path/: |, $path);
     is(requests("/$path/?sekret"), 3, "$path: tried three times");
