@@ -731,8 +731,9 @@ SQL
         push @urls, (quote($url)) x $times;
     }
     my $list = join ', ', @urls;
-    $session->("CREATE TEMP TABLE urls AS SELECT n, (ARRAY[$list])[n % 100 + 1] AS url FROM generate_series(1, $calls) n");
-    $session->('CREATE TEMP TABLE outcomes (outcome text)');
+    # not temporary: those are in the session's own memory
+    $session->("CREATE UNLOGGED TABLE urls AS SELECT n, (ARRAY[$list])[n % 100 + 1] AS url FROM generate_series(1, $calls) n");
+    $session->('CREATE UNLOGGED TABLE outcomes (outcome text)');
     $session->("SET webhook_bridge.http_timeout = '100ms'; SET webhook_bridge.http_connect_timeout = '50ms'; SET webhook_bridge.http_max_response = '100kB'");
     my ($cancels, $attempts) = (0, 0);
     my $round = sub {
