@@ -9,9 +9,8 @@
  * served at once, and every error is raised between two calls of libcurl.
  * What a request is, and what its answer, is the business of http_client.c.
  *
- * The handles are kept for the next call, with at most KEPT_CONNECTIONS
- * connections.  Whoever raises an error while a request is under way closes
- * them.
+ * The handles are kept for the next call, with at most one connection.  Whoever
+ * raises an error while a request is under way closes them.
  *
  * libcurl looks up addresses in a thread.  It runs no code of PostgreSQL:
  * signals are blocked where it may be started.  A look-up that takes too long
@@ -23,6 +22,7 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,15 +36,14 @@
 #include "guc.h"
 #include "http_session.h"
 
-#define KEPT_CONNECTIONS 2
 #define MAX_LOST_LOOKUPS 16
 
 /*
  * Descriptors that the session may have open: the epoll instance, two that
- * wake libcurl, two of a look-up, the kept connections, two being opened
+ * wake libcurl, two of a look-up, the kept connection, two being opened
  * (IPv4 and IPv6), and one of each look-up that was left to itself.
  */
-#define RESERVED_FDS (5 + KEPT_CONNECTIONS + 2 + MAX_LOST_LOOKUPS)
+#define RESERVED_FDS (5 + 1 + 2 + MAX_LOST_LOOKUPS)
 
 #define MAX_EVENTS 8
 #define LONGEST_WAIT_MS (60 * 1000)
@@ -58,9 +57,10 @@ typedef struct Session
 	CURL *easy;
 	int epoll_fd;
 	int reserved_fds;
-	char *ca_file; /* of the kept connections */
-	bool insecure; /* likewise */
-	int64 timer;   /* when libcurl wants to be called, as wb_http_now_ms(); -1: not */
+	curl_socket_t kept_fd; /* the connection that is kept, or CURL_SOCKET_BAD */
+	char *ca_file;         /* of the kept connection */
+	bool insecure;         /* likewise */
+	int64 timer;           /* when libcurl wants to be called, as wb_http_now_ms(); -1: not */
 
 	/* of the current request */
 	bool added; /* easy to multi */
@@ -69,9 +69,10 @@ typedef struct Session
 	CURLMcode multi_code;
 } Session;
 
-static Session session = {.epoll_fd = -1};
+static Session session = {.epoll_fd = -1, .kept_fd = CURL_SOCKET_BAD};
 
 static void check_lost_lookups(void);
+static bool has_unread_bytes(curl_socket_t fd);
 static void transfer(int64 deadline);
 static void drive(curl_socket_t fd, int flags);
 static void read_result(void);
@@ -86,7 +87,7 @@ static void restore_signals(const sigset_t *saved);
  * The handles
  * ------------------------------------------------------------------------- */
 
-/* Connections that were made under other rules are not kept. */
+/* A connection that was made under other rules is not kept. */
 CURL *
 wb_http_session_open(void)
 {
@@ -94,7 +95,7 @@ wb_http_session_open(void)
 
 	check_lost_lookups();
 	if (session.multi != NULL && session.insecure == wb_http_allow_insecure &&
-		strcmp(session.ca_file, wb_http_ca_file) == 0)
+		strcmp(session.ca_file, wb_http_ca_file) == 0 && !has_unread_bytes(session.kept_fd))
 		return session.easy;
 	wb_http_session_close();
 
@@ -139,7 +140,7 @@ wb_http_session_open(void)
 	if (session.easy == NULL || session.multi == NULL ||
 		curl_multi_setopt(session.multi, CURLMOPT_SOCKETFUNCTION, watch_socket) != CURLM_OK ||
 		curl_multi_setopt(session.multi, CURLMOPT_TIMERFUNCTION, set_timer) != CURLM_OK ||
-		curl_multi_setopt(session.multi, CURLMOPT_MAXCONNECTS, (long) KEPT_CONNECTIONS) != CURLM_OK)
+		curl_multi_setopt(session.multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK)
 	{
 		wb_http_session_close();
 		ereport(ERROR,
@@ -168,6 +169,18 @@ check_lost_lookups(void)
 				 errhint("Try again later.")));
 }
 
+/*
+ * What has arrived since the last answer, such as word that the other side has
+ * waited long enough, would be taken for the answer to the next request.
+ */
+static bool
+has_unread_bytes(curl_socket_t fd)
+{
+	char byte;
+
+	return fd != CURL_SOCKET_BAD && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void
 wb_http_session_close(void)
 {
@@ -181,6 +194,7 @@ wb_http_session_close(void)
 	if (session.multi != NULL)
 		curl_multi_cleanup(session.multi);
 	session.multi = NULL;
+	session.kept_fd = CURL_SOCKET_BAD;
 	restore_signals(&saved);
 
 	if (session.epoll_fd >= 0)
@@ -217,6 +231,7 @@ wb_http_session_perform(int64 deadline, CURLMcode *multi_code)
 {
 	session.done = false;
 	session.timer = -1;
+	session.kept_fd = CURL_SOCKET_BAD;
 	session.multi_code = curl_multi_add_handle(session.multi, session.easy);
 	if (session.multi_code == CURLM_OK)
 	{
@@ -225,6 +240,8 @@ wb_http_session_perform(int64 deadline, CURLMcode *multi_code)
 	}
 	else
 		finish(CURLE_FAILED_INIT);
+	if (session.code == CURLE_OK)
+		(void) curl_easy_getinfo(session.easy, CURLINFO_ACTIVESOCKET, &session.kept_fd);
 	*multi_code = session.multi_code;
 	return session.code;
 }

@@ -83,6 +83,12 @@ const answers = {
     // The first N requests of this path fail.
     flaky: (request, response, body, argument) => counts[request.url] <= Number(argument)
         ? reset(request) : send(response, 200, `attempt ${counts[request.url]}`),
+    // A connection on which /haunt sends an answer that nobody has asked for.
+    haunted: (request, response) => {
+        haunted = request.socket;
+        send(response, 200, 'haunted');
+    },
+    haunt: (request, response) => haunted.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nghost', () => send(response, 200, 'done')),
     // Closes the connection when the next request has come on it.
     once: (request, response) => {
         send(response, 200, 'once');
@@ -91,6 +97,7 @@ const answers = {
 };
 
 let connections = 0;
+let haunted;
 
 function connectionId(socket) {
     socket.number ??= ++connections;

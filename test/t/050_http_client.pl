@@ -384,6 +384,12 @@ is(call("$secure/flaky/2")->{body}, 'attempt 3', 'the third attempt succeeds');
     is($second, $first, 'a connection is kept for the next call');
     isnt($third, $first, 'what must not be sent twice has one of its own');
 
+    my $session = start_session();
+    is(decode_json($session->(query_of("$secure/haunted")))->{body}, 'haunted', 'a connection');
+    is(call("$secure/haunt")->{body}, 'done', 'on which comes what nobody has asked for');
+    unlike(decode_json($session->(query_of("$secure/echo")))->{body}, qr/ghost/, 'which is not the answer to the next request');
+    $session->();
+
     # The server breaks the kept connection when something comes on it.
     my (undef, $once) = calls('', query_of("$secure/once"), query_of("$secure/echo", method => 'POST', idempotent => 0));
     is($once->{status}, 200, 'that a kept connection has died does not matter to a request that is sent once');
