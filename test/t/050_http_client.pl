@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use WebhookBridge;
 
-# Calls of the test for leaks.
+# Calls of the test for leaks, a multiple of 2,000.
 my $calls = $ENV{TEST_HTTP_CALLS} || 10_000;
 
 # Milliseconds within which a waiting session has to react.
@@ -773,11 +773,12 @@ SQL
         my @open = glob "/proc/$pid/fd/*";
         return ($memory, scalar @open);
     };
-    my $warm = int $calls / 4;
+    my $warm = 500 * int $calls / 2000;
     my $begun = time;
-    $round->(1, $warm);
+    # Transactions of one size: what the largest took, the process keeps.
+    $round->(500 * $_ - 499, 500 * $_) for 1 .. $warm / 500;
     my ($memory, $files) = $measure->();
-    $round->($warm + 1, $calls);
+    $round->(500 * $_ - 499, 500 * $_) for $warm / 500 + 1 .. $calls / 500;
     my ($memory_after, $files_after) = $measure->();
     my %outcomes = map { split /\|/ } split /\n/, $session->('SELECT outcome, count(*) FROM outcomes GROUP BY 1 ORDER BY 1');
     diag 'outcomes: ' . join ', ', (map { "$_ x $outcomes{$_}" } sort keys %outcomes), "cancelled x $cancels of $attempts";
