@@ -55,7 +55,7 @@ like($result{explain_signature}, qr/without the white space around it/, 'the fau
 # --- Registering webhooks, at the emulator -----------------------------------
 
 my $token = $emulator->overview->{providers}{ecomanager}{settings}{token};
-for my $text ("register_webhook('main-shop'", 'count_webhooks(', 'sync_webhooks(', 'registration_request(')
+for my $text ("register_webhook('main-shop'", 'count_webhooks(', 'sync_webhooks(', 'SET credentials', 'registration_request(')
 {
     my $block = block_with($text);
     $block =~ s{https://myshop\.ecomanager\.dz}{$emulator->url('ecomanager')}e;

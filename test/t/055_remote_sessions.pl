@@ -196,7 +196,7 @@ sub id_of
 }
 
 my %call = (
-    register => sub { "register_webhook('$_[0]{id}', '$_[0]{topic}', '$_[0]{id}')" },
+    register => sub { "register_webhook('$_[0]{id}', '$_[0]{topic}', '$_[0]{id}', active => true)" },
     update   => sub { "update_webhook($_[0]{webhook}, label => 'other')" },
     move     => sub { "update_webhook($_[0]{webhook}, endpoint => '$_[0]{id}-2')" },
     'register there' => sub { "register_webhook('$_[0]{id}', '$_[0]{topic}', '$_[0]{id}-2')" },
@@ -426,7 +426,7 @@ sub others
     my $on   = $gone ? 'create' : $account->{off};
     my $off  = { then => 'off', leaves => $gone ? '0 there, 1 here' : '1 there, 1 here' };
     my @races = (
-        [ register => list   => 'delete', { then => 'register' } ],
+        [ register => get    => 'delete', { then => 'register' } ],
         [ delete   => delete => 'register' ],
         [ update   => update => 'delete', { then => 'register' } ],
         [ update   => update => 'update' ],
