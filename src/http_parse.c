@@ -10,7 +10,7 @@
  *
  * It does not decode percent-encoding, merge repeated fields, interpret a
  * body, limit the size of a head (the caller's buffer does) or know which
- * methods and paths exist.
+ * methods, CONNECT apart, and paths exist.
  *
  * Nothing is allocated or kept between calls.  All slices point into the
  * caller's buffer and live as long as it is neither changed nor moved.
@@ -166,8 +166,48 @@ parse_method(Cursor *cursor, WbSlice *method)
 		return WB_HTTP_INCOMPLETE;
 	if (method->len == 0 || *stop != ' ')
 		return -400;
+
+	/* Asks for a tunnel, which whoever sees a 200 would have (RFC 9110, 9.3.6). */
+	if (wb_slice_equal(*method, wb_slice_cstring("CONNECT")))
+		return -400;
 	cursor->at = stop + 1;
 	return STEP_DONE;
+}
+
+/*
+ * Whether bytes that may all be part of a host are uri-host [":" port] (RFC
+ * 9110, section 7.2, with RFC 3986, section 3.2).  What is between brackets is
+ * not looked into: nobody connects to it.
+ */
+static bool
+is_host_and_port(const char *at, const char *end)
+{
+	const char *start = at;
+
+	if (at < end && *at == '[')
+	{
+		do
+			at++;
+		while (at < end && *at != '[' && *at != ']');
+		if (at == end || *at != ']' || at == start + 1)
+			return false;
+		at++;
+	}
+	else
+		for (; at < end && *at != ':'; at++)
+		{
+			if (*at == '[' || *at == ']')
+				return false;
+			if (*at == '%' && (end - at < 3 || wb_hex_value(at[1]) < 0 || wb_hex_value(at[2]) < 0))
+				return false;
+		}
+	if (at == start)
+		return false;
+	if (at < end && *at++ != ':')
+		return false;
+	while (at < end && *at >= '0' && *at <= '9')
+		at++;
+	return at == end;
 }
 
 /*
@@ -205,7 +245,7 @@ split_target(const char *target, size_t len, size_t scheme_len, WbHttpHead *head
 		if (len <= scheme_len)
 			return false;
 		path = skip_class(target + scheme_len, end, IN_HOST);
-		if (path == target + scheme_len || (path < end && *path != '/' && *path != '?'))
+		if (!is_host_and_port(target + scheme_len, path) || (path < end && *path != '/' && *path != '?'))
 			return false;
 	}
 
@@ -323,7 +363,8 @@ read_host(Fields *fields, WbSlice value)
 	if (fields->host)
 		return false;
 	fields->host = true;
-	return skip_class(value.data, end, IN_HOST) == end;
+	return skip_class(value.data, end, IN_HOST) == end &&
+		   (value.len == 0 || is_host_and_port(value.data, end));
 }
 
 /*
@@ -566,16 +607,6 @@ enum
 	CHUNKS_INVALID
 };
 
-/* Returns the value of a hexadecimal digit, or -1. */
-static inline int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = wb_ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /*
  * Extensions are ignored (RFC 9112, section 7.1.1) but not unbounded.  Their
  * grammar is not checked: without control bytes they cannot end the line.
@@ -596,7 +627,7 @@ step_chunk_extension(WbHttpChunks *chunks, char c)
 static int
 step_chunk_size(WbHttpChunks *chunks, char c)
 {
-	int value = hex_value(c);
+	int value = wb_hex_value(c);
 
 	if (value >= 0)
 	{
