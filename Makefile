@@ -46,7 +46,7 @@ FUZZ_SECONDS = 20
 FUZZ_JOBS = 2
 unit_dir = build/unit
 unit_tests := $(sort $(patsubst test/unit/%.c,%,$(wildcard test/unit/test_*.c)))
-fuzz_targets := $(sort $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/*.c)))
+fuzz_targets := $(sort $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/fuzz_*.c)))
 CLANG_FORMAT = $(firstword $(shell command -v clang-format-14) clang-format)
 formatted = $(wildcard src/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] test/bench/*.[ch])
 .PHONY: test unit asan fuzz fuzz-targets format format-check strict lint dist
@@ -57,7 +57,14 @@ $(unit_dir)/%: test/unit/%.c $(wildcard test/unit/unit.[ch]) $(pure) $(headers)
 
 build/fuzz/%: test/fuzz/%.c $(pure) $(headers)
 	@mkdir -p $(@D)
-	$(CLANG) $(TEST_CFLAGS) $(ASAN) -fsanitize=fuzzer -o $@ $(filter %.c,$^) -lcrypto
+	$(CLANG) $(TEST_CFLAGS) $(ASAN) -fsanitize=fuzzer -o $@ $(filter %.c,$^) $(FUZZ_LIBS) -lcrypto
+
+# The receiver's own modules, with what test/fuzz/backend.c has in place of a backend.
+fuzz_backend = $(addprefix build/fuzz/,fuzz_conn fuzz_delivery fuzz_json_scan)
+$(fuzz_backend): test/fuzz/backend.c test/fuzz/backend.h
+$(fuzz_backend): FUZZ_LIBS = -isystem $(includedir_server) -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport
+build/fuzz/fuzz_conn: $(wildcard src/conn.c src/input.c) src/answer.c
+build/fuzz/fuzz_delivery: src/delivery.c
 
 # As it is in the receivers: optimised as PostgreSQL asks, by its compiler.
 build/bench/%: test/bench/%.c $(pure) $(headers)
