@@ -1,5 +1,33 @@
 -- Who may what, and the grants of the README.
 \set SHOW_CONTEXT never
+\pset format unaligned
+-- every object of the extension, and what others than its owner may do with it
+SELECT o.type, o.identity,
+       coalesce((SELECT string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END || ':' || a.privilege_type, ' ')
+                 FROM aclexplode(m.acl) a WHERE a.grantee <> m.owner), 'nothing') AS others
+FROM pg_extension e
+JOIN pg_depend d ON d.refobjid = e.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+JOIN (SELECT 'pg_class'::regclass AS class, oid, relowner AS owner,
+             coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)) AS acl FROM pg_class
+      UNION ALL SELECT 'pg_proc', oid, proowner, coalesce(proacl, acldefault('f', proowner)) FROM pg_proc
+      UNION ALL SELECT 'pg_type', oid, typowner, coalesce(typacl, acldefault('T', typowner)) FROM pg_type
+      UNION ALL SELECT 'pg_namespace', oid, nspowner, coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace) m
+    ON m.class = d.classid AND m.oid = d.objid
+CROSS JOIN pg_identify_object(d.classid, d.objid, 0) o
+WHERE e.extname = 'webhook_bridge'
+ORDER BY o.type COLLATE "C", o.identity COLLATE "C";
+-- members of other kinds, which have no privileges
+SELECT DISTINCT d.classid::regclass FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
+WHERE e.extname = 'webhook_bridge' AND d.deptype = 'e'
+  AND d.classid NOT IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass, 'pg_namespace'::regclass);
+-- privileges of single columns
+SELECT attrelid::regclass, attname, attacl FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+WHERE c.relnamespace = 'webhook_bridge'::regnamespace AND attacl IS NOT NULL;
+-- partitions of events can only be reached through it
+SELECT c.oid::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'webhook_bridge.events'::regclass AND c.relacl IS NOT NULL;
+\pset format aligned
+
 CREATE ROLE regress_wb_nobody;
 CREATE ROLE regress_wb_reader;
 CREATE ROLE regress_wb_monitor IN ROLE pg_monitor;
