@@ -91,6 +91,7 @@ typedef struct WbLimitQuery
 {
 	WbSlice path;
 	size_t limit;
+	bool found_out;
 } WbLimitQuery;
 
 static MemoryContext batch_context;
@@ -308,7 +309,7 @@ judge_and_store(void *argument)
 	WbDelivery **accepted = palloc(sizeof(WbDelivery *) * group->count);
 	int accepted_count = 0;
 
-	if (!wb_catalog()->exists)
+	if (!wb_catalog()->ready)
 	{
 		refuse(group->deliveries, group->count);
 		return;
@@ -360,7 +361,7 @@ write_rejections(void *argument)
 {
 	WbChosen *chosen = (WbChosen *) argument;
 
-	if (wb_catalog()->exists)
+	if (wb_catalog()->ready)
 		wb_rejections_record(chosen->deliveries, chosen->count);
 }
 
@@ -387,7 +388,7 @@ prepare_partitions(bool missing)
 static void
 make_partitions(void *argument)
 {
-	if (wb_catalog()->exists)
+	if (wb_catalog()->ready)
 		wb_store_partitions(GetCurrentTransactionStartTimestamp());
 }
 
@@ -428,7 +429,7 @@ wb_batch_body_limit(WbSlice path, size_t *limit)
 {
 	static TimestampTz again_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
-	WbLimitQuery query = {path, wb_max_body_size};
+	WbLimitQuery query = {path, wb_max_body_size, false};
 	WbFailure failure;
 
 	/* strangers must not make us wait for a lock again and again */
@@ -440,7 +441,7 @@ wb_batch_body_limit(WbSlice path, size_t *limit)
 		return false;
 	}
 	*limit = query.limit;
-	return true;
+	return query.found_out;
 }
 
 static void
@@ -449,7 +450,8 @@ find_limit(void *argument)
 	WbLimitQuery *query = (WbLimitQuery *) argument;
 	const WbEndpoint *endpoint;
 
-	if (!wb_catalog()->exists)
+	query->found_out = wb_catalog()->ready;
+	if (!query->found_out)
 		return;
 	wb_endpoints_find(&query->path, &endpoint, 1);
 	if (endpoint && endpoint->max_body_size > 0)

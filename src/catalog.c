@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * catalog.c
- *	  What CREATE EXTENSION made, and transactions in its owner's name.
+ *	  What CREATE EXTENSION made, and the role in which receivers use it.
  *
  * A receiver keeps the OIDs of the extension's tables and notices through the
  * relation cache that something about them changed: CREATE, ALTER and DROP
@@ -11,8 +11,10 @@
  * compares it at the start of the next transaction.
  *
  * All work on tables is done between wb_begin() and wb_commit(): in the role
- * that owns the tables, as a security-restricted operation, so that a trigger
- * or an index expression on them can do no more than the owner could.
+ * that webhook_bridge.role names, or the tables' owner, as a security-restricted
+ * operation, so that a trigger or an index expression on them can do no more
+ * than that role could.  A role that does not exist or lacks a privilege is said
+ * in the log once, and nothing is done until that is mended: "ready" is false.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,26 +28,37 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
 #include "storage/lwlock.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "guc.h"
+
+#define SAY_INTERVAL_MS 1000 /* between messages about the role */
 
 static WbCatalog catalog;
 static uint64 generation = 1;         /* raised by every invalidation */
 static uint64 checked_generation = 0; /* at the last look */
+static Oid role;                      /* that transactions are done in, if catalog.ready */
+static uint64 role_generation = 0;    /* when catalog.ready was found out */
+static char *role_problem = NULL;     /* what was said of the role last, so that it is said once */
 static bool warned_version = false;
 static int guc_level = 0;              /* of settings in this transaction, 0 if none */
 static bool relies_on_commits = false; /* this transaction; see wb_rely_on_commits() */
@@ -54,6 +67,10 @@ static bool promises_nothing = false;  /* this transaction; see wb_promise_nothi
 static void note_invalidation(Datum argument, Oid relation);
 static bool extension_usable(void);
 static void resolve(void);
+static void check_role(void);
+static char *missing_privileges(Oid of_role);
+static bool has_privilege(PGFunction test, Oid of_role, Oid object, const char *privilege);
+static void say_of_role(const char *name, int sqlstate, const char *problem, const char *hint);
 static bool standbys_have(XLogRecPtr position, int level);
 
 /* Called once in a receiver, before its first transaction. */
@@ -87,6 +104,7 @@ void
 wb_catalog_doubt(void)
 {
 	checked_generation = 0;
+	role_generation = 0;
 }
 
 static void
@@ -179,7 +197,136 @@ resolve(void)
 	ReleaseSysCache(tuple);
 }
 
-/* Starts a transaction in the owner's role.  Invalidations are accepted here. */
+/*
+ * What receivers do with the extension's objects.  FOR KEY SHARE needs UPDATE
+ * on any column, FOR UPDATE as well.
+ */
+static const struct
+{
+	PGFunction test;
+	const char *object; /* NULL: the schema */
+	const char *kind;
+	const char *privilege;
+} needs[] = {
+	{has_schema_privilege_id_id, NULL, "schema", "USAGE"},
+	{has_table_privilege_id_id, "providers", "table", "SELECT"},
+	{has_table_privilege_id_id, "endpoints", "table", "SELECT"},
+	{has_any_column_privilege_id_id, "endpoints", "a column of table", "UPDATE"},
+	{has_table_privilege_id_id, "secrets", "table", "SELECT"},
+	{has_table_privilege_id_id, "events", "table", "INSERT"},
+	{has_table_privilege_id_id, "dedup", "table", "SELECT"},
+	{has_table_privilege_id_id, "dedup", "table", "INSERT"},
+	{has_table_privilege_id_id, "rejections", "table", "SELECT"},
+	{has_table_privilege_id_id, "rejections", "table", "INSERT"},
+	{has_any_column_privilege_id_id, "rejections", "a column of table", "UPDATE"},
+	{has_table_privilege_id_id, "rejections", "table", "DELETE"},
+	{has_sequence_privilege_id_id, "rejection_ids", "sequence", "USAGE"},
+	{has_function_privilege_id_id, "create_event_partitions", "function", "EXECUTE"}};
+
+/*
+ * Finds the role and whether it has what it needs.  Roles, memberships and most
+ * grants change without telling us; wb_catalog_doubt() makes us look again.
+ */
+static void
+check_role(void)
+{
+	bool is_owner = wb_role[0] == '\0';
+	char *missing;
+
+	catalog.ready = false;
+	role_generation = generation;
+	role = is_owner ? catalog.owner : get_role_oid(wb_role, true);
+	if (!OidIsValid(role))
+	{
+		say_of_role(wb_role, ERRCODE_UNDEFINED_OBJECT, "There is no such role.",
+					"Create the role, or change webhook_bridge.role.");
+		return;
+	}
+	missing = missing_privileges(role);
+	if (missing[0] != '\0')
+	{
+		say_of_role(GetUserNameFromId(role, false), ERRCODE_INSUFFICIENT_PRIVILEGE,
+					psprintf("It lacks in schema webhook_bridge: %s.", missing),
+					"The README says what to grant to webhook_bridge.role.");
+		return;
+	}
+	catalog.ready = true;
+	if (role_problem)
+		pfree(role_problem);
+	role_problem = NULL;
+}
+
+/* A list for a message, empty if nothing is missing. */
+static char *
+missing_privileges(Oid of_role)
+{
+	Oid schema = get_namespace_oid("webhook_bridge", false);
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < (int) lengthof(needs); i++)
+	{
+		Oid object = schema;
+
+		if (needs[i].test == has_function_privilege_id_id)
+		{
+			Oid types[] = {DATEOID, INT4OID};
+
+			object = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(needs[i].object),
+									 PointerGetDatum(buildoidvector(types, lengthof(types))),
+									 ObjectIdGetDatum(schema));
+		}
+		else if (needs[i].object)
+			object = get_relname_relid(needs[i].object, schema);
+		if (OidIsValid(object) && has_privilege(needs[i].test, of_role, object, needs[i].privilege))
+			continue;
+		appendStringInfo(&list, "%s%s on %s%s%s", list.len > 0 ? ", " : "", needs[i].privilege, needs[i].kind,
+						 needs[i].object ? " " : "", needs[i].object ? needs[i].object : "");
+	}
+	return list.data;
+}
+
+/* False also if the object is being dropped: then these functions return null. */
+static bool
+has_privilege(PGFunction test, Oid of_role, Oid object, const char *privilege)
+{
+	LOCAL_FCINFO(call, 3);
+	Datum result;
+
+	InitFunctionCallInfoData(*call, NULL, 3, InvalidOid, NULL, NULL);
+	call->args[0] = (NullableDatum){ObjectIdGetDatum(of_role), false};
+	call->args[1] = (NullableDatum){ObjectIdGetDatum(object), false};
+	call->args[2] = (NullableDatum){CStringGetTextDatum(privilege), false};
+	result = test(call);
+	return !call->isnull && DatumGetBool(result);
+}
+
+/*
+ * Once, until something else is wrong or nothing.  While one grant follows the
+ * other, not each time.
+ */
+static void
+say_of_role(const char *name, int sqlstate, const char *problem, const char *hint)
+{
+	static TimestampTz said_at = 0;
+	char *all = psprintf("%s: %s", name, problem);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if ((role_problem && strcmp(role_problem, all) == 0) ||
+		!TimestampDifferenceExceeds(said_at, now, SAY_INTERVAL_MS))
+		return;
+	said_at = now;
+	if (role_problem)
+		pfree(role_problem);
+	role_problem = MemoryContextStrdup(TopMemoryContext, all);
+	ereport(WARNING,
+			(errcode(sqlstate),
+			 errmsg("webhooks are answered 503 because role \"%s\" cannot store them", name),
+			 errdetail("%s", problem),
+			 errhint("%s", hint)));
+}
+
+/* Starts a transaction in the role.  Invalidations are accepted here. */
 void
 wb_begin(void)
 {
@@ -188,10 +335,13 @@ wb_begin(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	guc_level = 0;
-	(void) wb_catalog_check();
-	if (catalog.exists)
+	if (!wb_catalog_check())
+		catalog.ready = false;
+	else if (!catalog.ready || role_generation != generation)
+		check_role();
+	if (catalog.ready)
 	{
-		SetUserIdAndSecContext(catalog.owner, SECURITY_RESTRICTED_OPERATION);
+		SetUserIdAndSecContext(role, SECURITY_RESTRICTED_OPERATION);
 		guc_level = NewGUCNestLevel();
 	}
 	PushActiveSnapshot(GetTransactionSnapshot());

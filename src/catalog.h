@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * catalog.h
- *	  What CREATE EXTENSION made, and transactions in its owner's name.
+ *	  What CREATE EXTENSION made, and the role in which receivers use it.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +16,7 @@
 typedef struct WbCatalog
 {
 	bool exists; /* the extension is there, in WB_SQL_VERSION */
+	bool ready;  /* and between wb_begin() and wb_commit() the role may do what receivers do */
 	Oid owner;   /* role that owns the tables */
 	Oid providers;
 	Oid endpoints;

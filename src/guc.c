@@ -24,6 +24,7 @@
 #include "guc.h"
 
 char *wb_database;
+char *wb_role;
 char *wb_listen_addresses;
 int wb_port;
 int wb_receivers;
@@ -56,6 +57,10 @@ wb_guc_init(void)
 				  "Sets the database that receives webhooks.",
 				  "The receivers wait until it exists and the extension is created in it.",
 				  &wb_database, "postgres", NULL);
+	define_string("webhook_bridge.role",
+				  "Sets the role in which receivers look up endpoints and store deliveries.",
+				  "If empty, the owner of the extension's tables.",
+				  &wb_role, "", NULL);
 	define_string("webhook_bridge.listen_addresses",
 				  "Sets the host names or IP addresses to listen on for deliveries.",
 				  "Comma-separated; \"*\" stands for all addresses.",

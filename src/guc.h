@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 extern char *wb_database;
+extern char *wb_role; /* empty: the owner of the tables */
 extern char *wb_listen_addresses;
 extern int wb_port;
 extern int wb_receivers;

@@ -165,6 +165,7 @@ handle_signals(void)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
+		wb_catalog_doubt(); /* there may be another role */
 		if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
 		{
 			wb_listeners_close();

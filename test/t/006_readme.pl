@@ -42,7 +42,7 @@ like($out,
 
 my %result;
 for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', "'acme', 'Acme'", "verify('acme'",
-    'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
+    'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE webhook_receiver', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
     'LISTEN webhook_bridge;                ')
 {
     my ($status, $stdout, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
