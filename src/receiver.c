@@ -34,7 +34,8 @@
 
 #define TICK_MS 250 /* how soon CREATE and DROP EXTENSION are noticed */
 #define RETRY_LISTEN_MS 1000
-#define DRAIN_LIMIT_MS 600 /* for all connections to end */
+#define DRAIN_LIMIT_MS 600  /* for all connections to end */
+#define ACCEPT_LIMIT_MS 100 /* for taking those that wait to be accepted */
 
 static WbLoop *loop;
 static WbSlot *slot;
@@ -47,7 +48,7 @@ static void settle_in(int index);
 static void fix_settings(void);
 static void leave(int code, Datum argument);
 static void handle_signals(void);
-static void serve(void);
+static bool serve(bool in_time);
 static void tick(void);
 static void start_drain(void);
 static void enter(WbSlotState new_state);
@@ -69,7 +70,7 @@ webhook_bridge_receiver_main(Datum argument)
 
 		wb_loop_turn(loop, turn_timeout_ms());
 		handle_signals();
-		serve();
+		(void) serve(true);
 		wb_conns_expire();
 		wb_listeners_resume();
 
@@ -180,21 +181,23 @@ handle_signals(void)
  * form the next; each pass uses up buffered bytes, so this ends, and always
  * with no request pending.  Who is waiting while a transaction runs out of
  * time, or when the process is to end, is refused and not made to wait for
- * another.
+ * another.  False if there is no time to be lost with more of them.
  */
-static void
-serve(void)
+static bool
+serve(bool in_time)
 {
-	bool in_time = true;
+	bool stored_one = false;
 
 	while (wb_conns_have_work())
 	{
-		if (in_time)
-			in_time = wb_batch_store() && !ShutdownRequestPending;
+		if (in_time && !(stored_one && ShutdownRequestPending))
+			in_time = wb_batch_store();
 		else
 			wb_batch_refuse();
+		stored_one = true;
 		wb_conns_answer();
 	}
+	return in_time;
 }
 
 /* Compares what is with what should be. */
@@ -222,14 +225,27 @@ tick(void)
 
 /*
  * Takes no more connections, answers what has already arrived, and gives the
- * rest a little time.
+ * rest a little time.  Clients that the kernel has connected are accepted first:
+ * with the sockets they would be cut off without an answer.
  */
 static void
 start_drain(void)
 {
+	int64 until_ms = 0;
+	bool in_time = true;
+	int before;
+
+	do
+	{
+		before = wb_conns_count();
+		wb_loop_turn(loop, 0);
+		if (until_ms == 0) /* the clock is read by the turn */
+			until_ms = wb_loop_now_ms(loop) + ACCEPT_LIMIT_MS;
+		in_time = serve(in_time);
+	} while (in_time && wb_conns_count() > before && wb_loop_now_ms(loop) < until_ms);
 	wb_listeners_close();
 	wb_loop_turn(loop, 0);
-	serve();
+	(void) serve(in_time);
 	wb_conns_drain();
 	enter(WB_SLOT_DRAINING);
 	drain_until_ms = wb_loop_now_ms(loop) + DRAIN_LIMIT_MS;

@@ -105,6 +105,36 @@ for my $round (1 .. 3)
 }
 unlike($bridge->log_text, qr/terminated by signal/, 'no process has crashed');
 
+# --- Clients that the kernel has connected, and nobody has accepted -------------------------
+
+# While a slow row is stored, others connect and send; they are accepted when the
+# receiver already knows that it is to end.
+for my $round (1 .. 3)
+{
+    my $old   = receiver();
+    my $first = $bridge->connect;
+    $first->send(delivery("a$round-0", 'slow'));
+    wait_for_sleep();
+    my @waiting = map { $bridge->connect } 1 .. 100;
+    $waiting[ $_ - 1 ]->send(delivery("a$round-$_", 'fast')) for 1 .. @waiting;
+    kill 'TERM', $old;
+    is($first->response->{status}, 200, "not accepted, round $round: what was begun is stored");
+    my %count;
+    my @stored;
+    for my $n (1 .. @waiting)
+    {
+        my $answer = eval { $waiting[ $n - 1 ]->response };
+        $count{ $answer ? $answer->{status} : 'none' }++;
+        push @stored, "a$round-$n" if $answer && $answer->{status} == 200;
+        $count{'no Retry-After'}++ if $answer && $answer->{status} == 503 && !$answer->{headers}{'retry-after'};
+    }
+    is_deeply([ grep { !/^(?:200|503)$/ } keys %count ], [], "not accepted, round $round: all are answered 200 or 503")
+      or diag join ', ', map { "$_: $count{$_}" } sort keys %count;
+    wait_for_new_receiver($old);
+    is($bridge->count("webhook_bridge.events WHERE payload->>'id' LIKE 'a$round-%'"), 1 + @stored,
+        "not accepted, round $round: the rows are those answered 200");
+}
+
 # --- A trigger that does not want to be cancelled ------------------------------------------
 
 {
