@@ -13,6 +13,10 @@
  * failed fork or its own restart leaves nothing behind.  A receiver that keeps
  * ending soon after its start is started again ever more slowly.
  *
+ * Who drops, renames, moves or copies the receivers' database locks it and then
+ * waits some seconds for its sessions to end.  The launcher looks at that lock
+ * and ends the receivers while it is held, so that nobody has to stop them first.
+ *
  * Started after recovery, hence on a standby only once it is promoted.
  *
  *-------------------------------------------------------------------------
@@ -33,6 +37,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -45,6 +50,7 @@
 #include "shmem.h"
 
 #define TURN_MS 500             /* how soon a new database is noticed */
+#define LOCKED_MS 100           /* a shorter lock on the database is nothing: who is refused takes it, too */
 #define START_PATIENCE_MS 10000 /* for a receiver to attach to its slot */
 #define HEALTHY_MS 10000        /* a receiver that lived longer is restarted at once */
 #define MAX_BACKOFF_MS 5000     /* providers give up after some seconds */
@@ -58,8 +64,10 @@ typedef struct SlotHistory
 
 static SlotHistory history[WB_MAX_RECEIVERS];
 static bool warned_no_slot = false;
+static TimestampTz locked_since = 0; /* the database, 0 if it is not */
 
 static Oid find_database(void);
+static bool is_locked(Oid database);
 static void reconcile(Oid database);
 static void start_receiver(int index, Oid database, TimestampTz now);
 static bool register_receiver(int index, Oid database);
@@ -107,7 +115,7 @@ webhook_bridge_launcher_main(Datum argument)
 		reconcile(find_database());
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 TURN_MS, PG_WAIT_EXTENSION);
+						 locked_since != 0 ? LOCKED_MS : TURN_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		HOLD_CANCEL_INTERRUPTS();
 		CHECK_FOR_INTERRUPTS();
@@ -127,7 +135,7 @@ webhook_bridge_launcher_main(Datum argument)
 /*
  * Returns the database named by the setting, or InvalidOid if a receiver
  * cannot or should not connect to it: a session would make a template
- * unusable as such.
+ * unusable as such, and keep others from what they have locked a database for.
  */
 static Oid
 find_database(void)
@@ -154,8 +162,27 @@ find_database(void)
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
+	if (!OidIsValid(database) || !is_locked(database))
+		locked_since = 0;
+	else if (locked_since == 0)
+		locked_since = GetCurrentTimestamp();
+	else if (TimestampDifferenceExceeds(locked_since, GetCurrentTimestamp(), LOCKED_MS))
+		database = InvalidOid;
 	CommitTransactionCommand();
 	return database;
+}
+
+/* Whether somebody has a lock on a database that keeps sessions from connecting to it. */
+static bool
+is_locked(Oid database)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	(void) LockRelease(&tag, RowExclusiveLock, false);
+	return false;
 }
 
 /* Makes the receivers that run the receivers that should run. */
@@ -182,6 +209,7 @@ reconcile(Oid database)
 		{
 			/* an error means that it has just ended, which is what we want */
 			(void) kill(info.pid, SIGTERM);
+			history[i].started_at = 0; /* no failure of its own */
 		}
 	}
 }

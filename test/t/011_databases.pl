@@ -95,6 +95,83 @@ is(deliver(), 200, 'made again, it takes deliveries');
 is($bridge->count('webhook_bridge.events'), 1, 'into an empty table');
 
 # ---------------------------------------------------------------------------
+# Its own database is wanted by somebody else: moved, renamed, copied, dropped
+# ---------------------------------------------------------------------------
+
+# Nobody who may not do it ends a receiver by trying.
+{
+    my ($pid) = $bridge->workers('receiver');
+    $node->safe_psql('postgres', 'CREATE ROLE stranger');
+    for my $sql ('DROP DATABASE hooks', 'ALTER DATABASE hooks RENAME TO mine', 'CREATE DATABASE mine TEMPLATE hooks')
+    {
+        my ($status, $out, $error) = $node->psql('postgres', "SET ROLE stranger; $sql");
+        like($error, qr/must be owner|permission denied/, "$sql: refused");
+    }
+    is_deeply([ $bridge->workers('receiver') ], [$pid], 'and the receiver is the same');
+    is(deliver(), 200, 'and takes deliveries');
+}
+
+{
+    my $place = PostgreSQL::Test::Utils::tempdir;
+    $node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION '$place'");
+}
+my $storm = $bridge->storm(path => '/hooks/shop', secret => $secret, connections => 8);
+for my $row (
+    [ 'ALTER DATABASE hooks SET TABLESPACE elsewhere' ],
+    [ 'CREATE DATABASE copy TEMPLATE hooks' ],
+    [ 'CREATE DATABASE copy2 TEMPLATE hooks STRATEGY file_copy' ],
+    [ 'ALTER DATABASE hooks RENAME TO parked', 'ALTER DATABASE parked RENAME TO hooks' ],
+    [ 'ALTER DATABASE hooks ALLOW_CONNECTIONS false', 'ALTER DATABASE hooks ALLOW_CONNECTIONS true' ])
+{
+    my ($sql, $back) = @$row;
+    my ($pid) = $bridge->workers('receiver');
+
+    $storm->wait_for_more(100);
+    prompt($sql, 'under load');
+    if ($back)
+    {
+        poll_until(sub { $bridge->workers('receiver') == 0 }, 'no receiver');
+        ok(!$bridge->is_listening, 'nobody listens then');
+        prompt($back, 'afterwards');
+    }
+    $begun = time;
+    $bridge->wait_until_listening;
+    diag sprintf 'listens %.2f s after %s', time - $begun, $back // $sql;
+    $storm->wait_for_more(100);
+    pass('and deliveries are taken again');
+}
+is(acknowledged_but_not_stored($storm->finish, $storm->outcomes), 0, 'everything acknowledged is stored');
+
+# Dropped without FORCE as well, under load, and then it ends quietly.
+$storm = $bridge->storm(path => '/hooks/shop', secret => $secret, connections => 8);
+$storm->wait_for_more(100);
+$offset = (stat $node->logfile)[7];
+prompt('DROP DATABASE hooks', 'under load');
+$bridge->wait_until_not_listening;
+poll_until(sub { $bridge->workers('receiver') == 0 }, 'no receiver');
+stays_quiet(3, 'after its database was dropped under load');
+my $sent = $storm->finish;
+diag "dropped under load: sent $sent->{sent}, acknowledged $sent->{acknowledged}, refused $sent->{refused}, "
+  . "without an answer $sent->{lost}";
+is($sent->{lost}, 0, 'every delivery until then was answered');
+
+# And with FORCE under load.
+$node->safe_psql('postgres', 'CREATE DATABASE hooks TEMPLATE copy');
+$bridge->wait_until_listening;
+is(deliver(), 200, 'a copy has its endpoints and takes deliveries');
+$storm = $bridge->storm(path => '/hooks/shop', secret => $secret, connections => 8);
+$storm->wait_for_more(100);
+$offset = (stat $node->logfile)[7];
+prompt('DROP DATABASE hooks WITH (FORCE)', 'under load');
+$bridge->wait_until_not_listening;
+stays_quiet(3, 'after its database was dropped with force under load');
+$sent = $storm->finish;
+is($sent->{lost}, 0, 'every delivery until then was answered');
+$node->safe_psql('postgres', 'ALTER DATABASE copy2 RENAME TO hooks');
+$bridge->wait_until_listening;
+is(deliver(), 200, 'a database that gets its name is served');
+
+# ---------------------------------------------------------------------------
 # Another database by a reload
 # ---------------------------------------------------------------------------
 
@@ -160,6 +237,16 @@ sub deliver
     my $body   = '{"id":1}';
     my $answer = eval { $bridge->post($path // '/hooks/shop', $body, ecomanager_headers($secret, $body)) };
     return $answer ? $answer->{status} : 0;
+}
+
+# Compares what a storm was told with the events of its endpoint.
+sub acknowledged_but_not_stored
+{
+    my ($sent, $outcomes) = @_;
+    diag "sent $sent->{sent}, acknowledged $sent->{acknowledged}, refused $sent->{refused}, without an answer $sent->{lost}";
+    $bridge->sql(sprintf q{CREATE TABLE storm (id bigint, status int); COPY storm FROM '%s'}, $outcomes);
+    return $bridge->count(
+        "storm WHERE status = 200 AND id NOT IN (SELECT (payload->>'id')::bigint FROM webhook_bridge.events)");
 }
 
 # Runs a statement that must not wait for a receiver.
