@@ -13,6 +13,7 @@
 //   count        deliveries to be answered 200 before it ends (0: no limit)
 //   first        id of the first delivery (1); the others count up from it
 //   size         bytes of a body (300)
+//   requests     sent on one connection before another is made (0: no limit)
 //   pause        milliseconds before another attempt to connect (10)
 //
 // An id is sent once and never again, whatever the answer, so a receiver that
@@ -28,7 +29,7 @@ const net = require('net');
 
 const options = {
     path: '/', secret: '', next_secret: '', outcomes: '/dev/null',
-    connections: '64', count: '0', first: '1', size: '300', pause: '10',
+    connections: '64', count: '0', first: '1', size: '300', requests: '0', pause: '10',
 };
 for (const argument of process.argv.slice(2)) {
     const [, name, value] = /^(\w+)=(.*)$/s.exec(argument);
@@ -74,6 +75,7 @@ class Client {
 
     connect() {
         this.pending = null;
+        this.requests = 0;
         this.input = '';
         this.socket = net.connect({host: '127.0.0.1', port: Number(options.port), noDelay: true});
         this.socket.setEncoding('latin1');
@@ -93,6 +95,7 @@ class Client {
             this.has_switched = true;
             tally.switched++;
         }
+        this.requests++;
         this.pending = delivery(this.secret);
         this.socket.write(this.pending.bytes);
     }
@@ -110,7 +113,7 @@ class Client {
         }
         this.input = this.input.slice(total);
         this.answered(Number(head.slice(9, 12)));
-        if (/^connection: *close/im.test(head)) {
+        if (/^connection: *close/im.test(head) || this.requests === Number(options.requests)) {
             this.socket.destroy();
         } else {
             this.next();

@@ -237,6 +237,70 @@ SQL
     is(deliver(), 200, 'and again one');
 }
 
+# ---------------------------------------------------------------------------
+# One of several receivers ends
+# ---------------------------------------------------------------------------
+
+{
+    $bridge->reload('webhook_bridge.receivers' => 3);
+    poll_until(sub { listening() == 3 }, 'three listening receivers');
+
+    # A connection for each delivery, so that there are always some about to be made.
+    my $storm = storm(requests => 1);
+    for my $round (1 .. 3)
+    {
+        $storm->wait_for_more(300);
+        my @before = $bridge->workers('receiver');
+        $bridge->sql("SELECT pg_terminate_backend($before[$round - 1])");
+        poll_until(
+            sub {
+                my %now = map { $_ => 1 } $bridge->workers('receiver');
+                return !$now{ $before[ $round - 1 ] } && keys %now == 3 && listening() == 3;
+            },
+            'three receivers again');
+        my %now = map { $_ => 1 } $bridge->workers('receiver');
+        is(scalar(grep { $now{$_} } @before), 2, "one of three is terminated, round $round: the others are the same");
+    }
+    $storm->wait_for_more(300);
+    check_storm($storm, 'one of three terminated, three times');
+
+    # The system restarts all processes when one is killed.
+    $storm = storm(requests => 10);
+    $storm->wait_for_more(1000);
+    my @before = $bridge->workers('receiver');
+    is(kill('KILL', $before[1]), 1, 'one of three is killed under load');
+    poll_until(sub { eval { listening() == 3 && !grep { $_ == $before[1] } $bridge->workers('receiver') } }, 'three receivers again');
+    is($bridge->count('webhook_bridge.status()'), 3, 'one of three is killed: there are three again');
+    $storm->wait_for_more(1000);
+    check_storm($storm, 'one of three killed');
+
+    $bridge->reload('webhook_bridge.receivers' => 1);
+    poll_until(sub { $bridge->workers('receiver') == 1 }, 'one receiver');
+}
+
+# ---------------------------------------------------------------------------
+# pg_ctl stop -m smart
+# ---------------------------------------------------------------------------
+
+{
+    my $session = $node->background_psql('postgres');
+    my $idle    = $bridge->connect;
+    is(deliver($idle), 200, 'a connection is open');
+    my ($pid)      = $bridge->workers('receiver');
+    my ($launcher) = $bridge->workers('launcher');
+    my $offset = (stat $node->logfile)[7];
+    kill 'TERM', slurp_file($node->data_dir . '/postmaster.pid') =~ /\A(\d+)/;
+    poll_until(sub { $bridge->log_text($offset) =~ /received smart shutdown request/ }, 'the request');
+    is(deliver($idle), 200, 'stop -m smart: deliveries are taken while there is a session');
+    is(deliver(),      200, 'stop -m smart: on new connections, too');
+    $session->quit;
+    ok($idle->is_closed, 'stop -m smart: with the last session, it ends');
+    poll_until(sub { !kill(0, $pid) && !kill(0, $launcher) }, 'the end of our processes');
+    $node->stop('fast', fail_ok => 1);
+    $node->start;
+    $bridge->wait_until_listening;
+}
+
 is($bridge->count("webhook_bridge.events WHERE endpoint = 'shop' AND (payload->>'id')::bigint >= 1000000000"),
     $next - 1_000_000_000 - 1, 'every single delivery is stored once, except the half-sent');
 $node->stop;
@@ -302,7 +366,13 @@ my $storms = 0;
 
 sub storm
 {
-    return $bridge->storm(path => '/hooks/shop', secret => $secret, connections => 32, first => 1 + 1_000_000 * $storms++);
+    my (%options) = @_;
+    return $bridge->storm(
+        path        => '/hooks/shop',
+        secret      => $secret,
+        connections => 32,
+        first       => 1 + 1_000_000 * $storms++,
+        %options);
 }
 
 # Ends a storm and compares what it was told with what is stored.
