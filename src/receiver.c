@@ -49,6 +49,7 @@ static void fix_settings(void);
 static void leave(int code, Datum argument);
 static void handle_signals(void);
 static bool serve(bool in_time);
+static bool stop_listening(void);
 static void tick(void);
 static void start_drain(void);
 static void enter(WbSlotState new_state);
@@ -169,7 +170,7 @@ handle_signals(void)
 		wb_catalog_doubt(); /* there may be another role */
 		if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
 		{
-			wb_listeners_close();
+			(void) stop_listening();
 			enter(WB_SLOT_BLOCKED);
 			next_tick_ms = 0;
 		}
@@ -224,15 +225,14 @@ tick(void)
 }
 
 /*
- * Takes no more connections, answers what has already arrived, and gives the
- * rest a little time.  Clients that the kernel has connected are accepted first:
- * with the sockets they would be cut off without an answer.
+ * Closes the sockets.  Clients that the kernel has connected are accepted first:
+ * they would be cut off without an answer.  Returns what serve() does.
  */
-static void
-start_drain(void)
+static bool
+stop_listening(void)
 {
 	int64 until_ms = 0;
-	bool in_time = true;
+	bool in_time = serve(true); /* no request is pending when a turn begins */
 	int before;
 
 	do
@@ -244,6 +244,18 @@ start_drain(void)
 		in_time = serve(in_time);
 	} while (in_time && wb_conns_count() > before && wb_loop_now_ms(loop) < until_ms);
 	wb_listeners_close();
+	return in_time;
+}
+
+/*
+ * Takes no more connections, answers what has already arrived, and gives the
+ * rest a little time.
+ */
+static void
+start_drain(void)
+{
+	bool in_time = stop_listening();
+
 	wb_loop_turn(loop, 0);
 	(void) serve(in_time);
 	wb_conns_drain();

@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../perl";
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use WebhookBridge;
@@ -133,6 +134,23 @@ for my $round (1 .. 3)
     wait_for_new_receiver($old);
     is($bridge->count("webhook_bridge.events WHERE payload->>'id' LIKE 'a$round-%'"), 1 + @stored,
         "not accepted, round $round: the rows are those answered 200");
+}
+
+# The same when the receiver goes on, and only its sockets change.
+{
+    my $old   = receiver();
+    my $first = $bridge->connect;
+    $first->send(delivery('port-0', 'slow'));
+    wait_for_sleep();
+    my @waiting = map { $bridge->connect } 1 .. 100;
+    $waiting[ $_ - 1 ]->send(delivery("port-$_", 'fast')) for 1 .. @waiting;
+    $bridge->{port} = PostgreSQL::Test::Cluster::get_free_port();
+    $bridge->reload('webhook_bridge.port' => $bridge->port);
+    is(scalar(grep { (eval { $_->response } // { status => 0 })->{status} == 200 } $first, @waiting),
+        101, 'another port: who was connected is served');
+    is($bridge->count("webhook_bridge.events WHERE payload->>'id' LIKE 'port-%'"), 101, 'another port: and stored');
+    $bridge->wait_until_listening;
+    is(receiver(), $old, 'another port: it is the same receiver');
 }
 
 # --- A trigger that does not want to be cancelled ------------------------------------------
