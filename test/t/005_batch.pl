@@ -366,7 +366,7 @@ SQL
         sub {
             return $session->query_safe(<<'SQL');
 SELECT state, wait_event_type, query FROM pg_stat_activity
-WHERE backend_type = 'webhook_bridge receiver' AND wait_event_type = 'Lock'
+WHERE backend_type = 'webhook_bridge receiver' AND wait_event_type = 'Lock' AND query <> 'creating partitions'
 SQL
         },
         'the receiver to wait');
