@@ -68,7 +68,7 @@ static void note_invalidation(Datum argument, Oid relation);
 static bool extension_usable(void);
 static void resolve(void);
 static void check_role(void);
-static char *missing_privileges(Oid of_role);
+static char *missing_privileges(Oid of_role, Oid schema);
 static bool has_privilege(PGFunction test, Oid of_role, Oid object, const char *privilege);
 static void say_of_role(const char *name, int sqlstate, const char *problem, const char *hint);
 static bool standbys_have(XLogRecPtr position, int level);
@@ -230,19 +230,21 @@ static const struct
 static void
 check_role(void)
 {
-	bool is_owner = wb_role[0] == '\0';
+	Oid schema = get_namespace_oid("webhook_bridge", true);
 	char *missing;
 
 	catalog.ready = false;
 	role_generation = generation;
-	role = is_owner ? catalog.owner : get_role_oid(wb_role, true);
+	if (!OidIsValid(schema))
+		return; /* dropped just now, as will be seen in a moment */
+	role = wb_role[0] == '\0' ? catalog.owner : get_role_oid(wb_role, true);
 	if (!OidIsValid(role))
 	{
 		say_of_role(wb_role, ERRCODE_UNDEFINED_OBJECT, "There is no such role.",
 					"Create the role, or change webhook_bridge.role.");
 		return;
 	}
-	missing = missing_privileges(role);
+	missing = missing_privileges(role, schema);
 	if (missing[0] != '\0')
 	{
 		say_of_role(GetUserNameFromId(role, false), ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -258,9 +260,8 @@ check_role(void)
 
 /* A list for a message, empty if nothing is missing. */
 static char *
-missing_privileges(Oid of_role)
+missing_privileges(Oid of_role, Oid schema)
 {
-	Oid schema = get_namespace_oid("webhook_bridge", false);
 	StringInfoData list;
 
 	initStringInfo(&list);
