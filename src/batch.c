@@ -20,13 +20,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -100,8 +98,8 @@ static MemoryContext batch_context;
 static WbDelivery **deliveries;
 static int delivery_count;
 static int delivery_capacity;
-static WbSlot *slot;                    /* where transactions are counted */
-static TimestampTz notify_again_at = 0; /* not 0: the queue was found full */
+static WbSlot *slot; /* where transactions are counted */
+static TimestampTz notify_again_at = 0;
 static TimeoutId transaction_timeout;
 static volatile sig_atomic_t timed_out;   /* how often, in the current transaction */
 static int batch_limit = MAX_BATCH_LIMIT; /* lower while transactions take too long */
@@ -119,8 +117,6 @@ static void judge_and_store(void *argument);
 static void record_rejections(void);
 static void write_rejections(void *argument);
 static void prepare_partitions(bool missing);
-static void look_at_notify_queue(void);
-static void tidy_notify_queue(void *argument);
 static void make_partitions(void *argument);
 static void find_limit(void *argument);
 static void look(void *argument);
@@ -232,7 +228,6 @@ wb_batch_store(void)
 		return true;
 
 	prepare_partitions(false);
-	look_at_notify_queue();
 	until = deadline_from(GetCurrentTimestamp());
 	if (store_group(deliveries, delivery_count, until, &failure))
 		batch_limit = judged_slowly ? Max(delivery_count / 2, 1) : Min(batch_limit * 2, MAX_BATCH_LIMIT);
@@ -281,7 +276,7 @@ store_group(WbDelivery **group, int count, TimestampTz until, WbFailure *failure
 {
 	for (;;)
 	{
-		WbGroup work = {group, count, notify_again_at == 0, 0};
+		WbGroup work = {group, count, GetCurrentTimestamp() >= notify_again_at, 0};
 
 		if (run_transaction("storing deliveries", judge_and_store, &work, until, failure))
 		{
@@ -395,31 +390,6 @@ make_partitions(void *argument)
 {
 	if (wb_catalog()->ready)
 		wb_store_partitions(GetCurrentTransactionStartTimestamp());
-}
-
-/*
- * After the pause, notifications are tried again.  PostgreSQL gives the room in
- * its queue back when something is added, which a full one does not let happen:
- * it would stay full for ever, also without the session that kept it so, if
- * nobody asked how full it is.
- */
-static void
-look_at_notify_queue(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	WbFailure failure;
-
-	if (notify_again_at == 0 || now < notify_again_at)
-		return;
-	notify_again_at = 0;
-	(void) run_transaction("looking at the notification queue", tidy_notify_queue, NULL,
-						   deadline_from(now), &failure);
-}
-
-static void
-tidy_notify_queue(void *argument)
-{
-	(void) OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE);
 }
 
 /*

@@ -17,6 +17,12 @@
  * waits some seconds for its sessions to end.  The launcher looks at that lock
  * and ends the receivers while it is held, so that nobody has to stop them first.
  *
+ * PostgreSQL takes room in its NOTIFY queue back when something is added, which a
+ * full queue does not let happen: it would stay full for ever, also without the
+ * session that kept it so.  The launcher asks now and then how full it is, which
+ * takes the room back as well.  That can take seconds, in which no receiver should
+ * be.
+ *
  * Started after recovery, hence on a standby only once it is promoted.
  *
  *-------------------------------------------------------------------------
@@ -31,6 +37,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_database.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -54,6 +61,7 @@
 #define START_PATIENCE_MS 10000 /* for a receiver to attach to its slot */
 #define HEALTHY_MS 10000        /* a receiver that lived longer is restarted at once */
 #define MAX_BACKOFF_MS 5000     /* providers give up after some seconds */
+#define QUEUE_INTERVAL_MS 5000  /* between looks at the NOTIFY queue */
 
 /* What the launcher remembers of a slot, in its own memory. */
 typedef struct SlotHistory
@@ -68,6 +76,7 @@ static TimestampTz locked_since = 0; /* the database, 0 if it is not */
 
 static Oid find_database(void);
 static bool is_locked(Oid database);
+static void tidy_notify_queue(void);
 static void reconcile(Oid database);
 static void start_receiver(int index, Oid database, TimestampTz now);
 static bool register_receiver(int index, Oid database);
@@ -113,6 +122,7 @@ webhook_bridge_launcher_main(Datum argument)
 		MemoryContextReset(turn_context);
 
 		reconcile(find_database());
+		tidy_notify_queue();
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 locked_since != 0 ? LOCKED_MS : TURN_MS, PG_WAIT_EXTENSION);
@@ -183,6 +193,18 @@ is_locked(Oid database)
 		return true;
 	(void) LockRelease(&tag, RowExclusiveLock, false);
 	return false;
+}
+
+static void
+tidy_notify_queue(void)
+{
+	static TimestampTz looked_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(looked_at, now, QUEUE_INTERVAL_MS))
+		return;
+	looked_at = now;
+	(void) OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE);
 }
 
 /* Makes the receivers that run the receivers that should run. */
