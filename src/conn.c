@@ -31,10 +31,9 @@
 #include "batch.h"
 #include "conn.h"
 #include "guc.h"
-#include "http_parse.h"
+#include "input.h"
 #include "stream.h"
 
-#define FIRST_BUFFER 8192 /* bytes; most deliveries fit */
 #define KEEP_BUFFER 65536 /* a larger one is given back after the request */
 #define KEEP_OUTPUT 8192  /* the same for answers */
 #define LINGER_MS 1000    /* of silence, in which a refused client can read why */
@@ -63,22 +62,7 @@ typedef struct WbConn
 	bool is_dirty;
 	bool is_closed;
 
-	/* input: start <= length <= capacity */
-	char *data;
-	size_t capacity;
-	size_t length; /* bytes received */
-	size_t start;  /* where the current request begins */
-	size_t seen;   /* of its head, already looked at */
-
-	/* the current request, once its head is complete */
-	size_t head_length; /* 0 while the head is incomplete */
-	WbHttpFraming framing;
-	uint64 content_length;
-	size_t body_limit;  /* bytes */
-	size_t body_length; /* bytes that are ready */
-	bool body_complete;
-	WbHttpChunks chunks;
-	bool continue_due; /* the client waits for 100 Continue */
+	WbInput input;
 
 	/* output */
 	StringInfoData out;
@@ -98,26 +82,20 @@ static dlist_head phases[WB_PHASES];
 static slist_head dirty = SLIST_STATIC_INIT(dirty);
 static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
-static size_t buffered = 0; /* bytes of all input buffers */
 static bool draining = false;
-static WbHttpHead head; /* of the request being parsed */
 
 static void init_output(WbConn *conn);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
 static void receive(WbConn *conn);
 static void discard(WbConn *conn);
-static bool make_space(WbConn *conn);
 static void check_unpinned(WbConn *conn);
 static void give_back_buffer(WbConn *conn);
 static void give_back_idle_buffers(void);
 static void parse(WbConn *conn);
-static bool parse_head(WbConn *conn);
-static bool check_body_limit(WbConn *conn, uint64 size);
-static bool complete_body(WbConn *conn);
-static void refuse_body(WbConn *conn, uint64 size);
+static void refuse_body(WbConn *conn);
 static bool submit(WbConn *conn);
-static WbDelivery *hand_over(WbConn *conn);
+static WbDelivery *hand_over(WbConn *conn, const WbHttpHead *head);
 static void refuse(WbConn *conn, WbAnswer answer);
 static void mark_dirty(WbConn *conn);
 static void write_out(WbConn *conn);
@@ -135,6 +113,7 @@ wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
 	slot = receiver_slot;
 	conn_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge connections",
 										 ALLOCSET_DEFAULT_SIZES);
+	wb_inputs_init(conn_context);
 	for (int i = 0; i < WB_PHASES; i++)
 		dlist_init(&phases[i]);
 }
@@ -243,15 +222,21 @@ on_ready(void *owner, int ready)
 static void
 receive(WbConn *conn)
 {
+	WbInput *input = &conn->input;
 	ssize_t got;
 
-	if (!make_space(conn))
+	check_unpinned(conn);
+	if (!wb_input_make_space(input))
 	{
-		refuse(conn, WB_ANSWER_UNAVAILABLE);
-		return;
+		give_back_idle_buffers();
+		if (!wb_input_make_space(input))
+		{
+			refuse(conn, WB_ANSWER_UNAVAILABLE);
+			return;
+		}
 	}
-	got = conn->stream.transport->read(&conn->stream, conn->data + conn->length,
-									   conn->capacity - conn->length);
+	got = conn->stream.transport->read(&conn->stream, input->data + input->length,
+									   input->capacity - input->length);
 	if (got == WB_STREAM_AGAIN)
 		return;
 	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
@@ -259,7 +244,7 @@ receive(WbConn *conn)
 		close_conn(conn);
 		return;
 	}
-	conn->length += got;
+	input->length += got;
 	if (conn->phase == WB_PHASE_IDLE)
 		set_phase(conn, WB_PHASE_RECEIVING);
 	parse(conn);
@@ -282,54 +267,6 @@ discard(WbConn *conn)
 }
 
 /*
- * Makes sure that there is room to read into.  Buffers grow with what has
- * arrived, never with what a client announces.  False if memory is short.
- */
-static bool
-make_space(WbConn *conn)
-{
-	size_t limit = (size_t) wb_max_buffered_kb * 1024;
-	size_t capacity;
-	char *data;
-
-	check_unpinned(conn);
-	if (conn->start > 0)
-	{
-		memmove(conn->data, conn->data + conn->start, conn->length - conn->start);
-		conn->length -= conn->start;
-		conn->start = 0;
-	}
-	if (conn->length < conn->capacity)
-		return true;
-
-	capacity = Max(conn->capacity * 2, FIRST_BUFFER);
-	if (conn->head_length > 0)
-	{
-		/* no more than the request can need, with framing and the next one's beginning */
-		size_t body = conn->framing == WB_HTTP_LENGTH ? conn->content_length : conn->body_limit;
-
-		capacity = Min(capacity, conn->head_length + body + FIRST_BUFFER);
-		capacity = Max(capacity, conn->capacity + FIRST_BUFFER);
-	}
-	if (buffered + capacity - conn->capacity > limit)
-		give_back_idle_buffers();
-	if (buffered + capacity - conn->capacity > limit)
-		return false;
-	data = MemoryContextAllocExtended(conn_context, capacity, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
-	if (data == NULL)
-		return false;
-	if (conn->data)
-	{
-		memcpy(data, conn->data, conn->length);
-		pfree(conn->data);
-	}
-	buffered += capacity - conn->capacity;
-	conn->data = data;
-	conn->capacity = capacity;
-	return true;
-}
-
-/*
  * What the batch points to must neither move nor be freed.  Ending the process
  * is better than going on if it ever would.
  */
@@ -344,11 +281,7 @@ static void
 give_back_buffer(WbConn *conn)
 {
 	check_unpinned(conn);
-	if (conn->data)
-		pfree(conn->data);
-	buffered -= conn->capacity;
-	conn->data = NULL;
-	conn->capacity = conn->length = conn->start = 0;
+	wb_input_free(&conn->input);
 }
 
 /* Idle connections keep theirs for the next request only while there is plenty. */
@@ -365,138 +298,51 @@ give_back_idle_buffers(void)
 static void
 parse(WbConn *conn)
 {
-	while (!conn->has_final && !conn->close_after && conn->start < conn->length)
-	{
-		if (conn->head_length == 0 && !parse_head(conn))
-			return;
-		if (!conn->body_complete && !complete_body(conn))
-			return;
-		if (!submit(conn))
-			return;
-	}
-}
+	WbInput *input = &conn->input;
 
-/* Deals with the head of the current request.  False if parsing cannot go on. */
-static bool
-parse_head(WbConn *conn)
-{
-	size_t available = conn->length - conn->start;
-	int length = wb_http_parse_head(conn->data + conn->start, available, conn->seen, &head);
+	while (!conn->has_final && !conn->close_after && input->start < input->length)
+	{
+		WbInputResult result = wb_input_look(input);
 
-	if (length < 0)
-	{
-		refuse(conn, wb_answer_for_status(-length));
-		return false;
-	}
-	if (length > wb_max_header_size ||
-		(length == WB_HTTP_INCOMPLETE && available >= (size_t) wb_max_header_size))
-	{
-		refuse(conn, WB_ANSWER_HEAD_TOO_LARGE);
-		return false;
-	}
-	if (length == WB_HTTP_INCOMPLETE)
-	{
-		conn->seen = available;
-		return false;
-	}
-
-	conn->head_length = length;
-	conn->framing = head.framing;
-	conn->content_length = head.framing == WB_HTTP_LENGTH ? head.content_length : 0;
-	conn->body_limit = wb_max_body_size;
-	conn->body_length = 0;
-	conn->body_complete = false;
-	memset(&conn->chunks, 0, sizeof(conn->chunks));
-	if (!check_body_limit(conn, conn->content_length))
-		return false;
-	if (head.expect_continue)
-	{
-		conn->continue_due = true;
-		mark_dirty(conn);
-	}
-	return true;
-}
-
-/*
- * Refuses a body that is larger than what its endpoint takes, or than what
- * there will ever be memory for.  Endpoints that take more than the setting
- * says are looked up only when it matters; those that take less refuse later,
- * when the delivery is judged.
- */
-static bool
-check_body_limit(WbConn *conn, uint64 size)
-{
-	if (conn->head_length + size + FIRST_BUFFER > (uint64) wb_max_buffered_kb * 1024)
-	{
-		refuse_body(conn, size);
-		return false;
-	}
-	if (size <= conn->body_limit)
-		return true;
-	if (conn->body_limit == (size_t) wb_max_body_size)
-	{
-		if (wb_http_parse_head(conn->data + conn->start, conn->head_length, 0, &head) > 0 &&
-			!wb_batch_body_limit(head.path, &conn->body_limit))
+		if (input->continue_due)
+			mark_dirty(conn);
+		switch (result)
 		{
-			refuse(conn, WB_ANSWER_UNAVAILABLE);
-			return false;
+			case WB_INPUT_INCOMPLETE:
+				return;
+			case WB_INPUT_COMPLETE:
+				if (!submit(conn))
+					return;
+				break;
+			case WB_INPUT_TOO_LARGE:
+				refuse_body(conn);
+				return;
+			case WB_INPUT_REFUSED:
+				refuse(conn, input->refusal);
+				return;
 		}
-		if (size <= conn->body_limit)
-			return true;
 	}
-	refuse_body(conn, size);
-	return false;
 }
 
 /*
- * Ends a connection whose request has a body of at least "size" bytes, which is
- * too much.  The request goes through the batch, as far as it is there, because
- * the endpoint's owner will want to know of it.
+ * Ends a connection whose request has a body that is too large.  The request
+ * goes through the batch, as far as it is there, because the endpoint's owner
+ * will want to know of it.
  */
 static void
-refuse_body(WbConn *conn, uint64 size)
+refuse_body(WbConn *conn)
 {
-	WbDelivery *delivery = hand_over(conn);
+	WbDelivery *delivery = hand_over(conn, wb_input_head(&conn->input));
 
 	if (delivery == NULL)
 	{
 		refuse(conn, WB_ANSWER_BODY_TOO_LARGE);
 		return;
 	}
-	delivery->refused_size = size;
-	conn->continue_due = false;
+	delivery->refused_size = conn->input.refused_size;
+	conn->input.continue_due = false;
 	conn->has_final = true;
 	conn->close_after = true; /* the batch has the final answer */
-}
-
-/* Whether the body of the current request is there; decodes chunks. */
-static bool
-complete_body(WbConn *conn)
-{
-	size_t body_start = conn->start + conn->head_length;
-
-	if (conn->framing == WB_HTTP_CHUNKED)
-	{
-		char *raw = conn->data + body_start + conn->body_length;
-		size_t length = conn->length - body_start - conn->body_length;
-		ptrdiff_t rest = wb_http_decode_chunks(&conn->chunks, raw, &length);
-
-		if (rest == WB_HTTP_CHUNKS_INVALID)
-		{
-			refuse(conn, WB_ANSWER_MALFORMED);
-			return false;
-		}
-		conn->body_length += length;
-		conn->body_complete = rest >= 0;
-		conn->length = body_start + conn->body_length + Max(rest, 0);
-		return check_body_limit(conn, conn->body_length) && conn->body_complete;
-	}
-
-	if (conn->length - body_start < conn->content_length)
-		return false;
-	conn->body_length = conn->content_length;
-	conn->body_complete = true;
-	return true;
 }
 
 /*
@@ -506,19 +352,16 @@ complete_body(WbConn *conn)
 static bool
 submit(WbConn *conn)
 {
-	WbDelivery *delivery = hand_over(conn);
+	const WbHttpHead *head = wb_input_head(&conn->input);
+	WbDelivery *delivery = hand_over(conn, head);
 
 	if (delivery == NULL)
 		return false;
-	delivery->form.keep_alive = head.keep_alive && !draining;
-	delivery->form.http_1_0 = head.minor_version == 0;
-	delivery->form.head = wb_slice_equal(head.method, wb_slice_cstring("HEAD"));
+	delivery->form.keep_alive = head->keep_alive && !draining;
+	delivery->form.http_1_0 = head->minor_version == 0;
+	delivery->form.head = wb_slice_equal(head->method, wb_slice_cstring("HEAD"));
 	conn->close_after = !delivery->form.keep_alive;
-	conn->start += conn->head_length + conn->body_length;
-	conn->seen = 0;
-	conn->head_length = 0;
-	conn->body_complete = false;
-	conn->continue_due = false;
+	wb_input_next(&conn->input);
 	return true;
 }
 
@@ -527,15 +370,10 @@ submit(WbConn *conn)
  * if the batch is full.
  */
 static WbDelivery *
-hand_over(WbConn *conn)
+hand_over(WbConn *conn, const WbHttpHead *head)
 {
-	char *request = conn->data + conn->start;
-	WbDelivery *delivery;
+	WbDelivery *delivery = wb_batch_add(head, wb_input_body(&conn->input));
 
-	/* the buffer may have moved since the head was parsed for the first time */
-	if (wb_http_parse_head(request, conn->head_length, 0, &head) <= 0)
-		elog(ERROR, "a request changed while its body was read");
-	delivery = wb_batch_add(&head, wb_slice(request + conn->head_length, conn->body_length));
 	mark_dirty(conn);
 	if (delivery == NULL)
 		return NULL;
@@ -605,9 +443,9 @@ wb_conns_answer(void)
 			count_answer(conn->final);
 			conn->close_after = true;
 		}
-		else if (conn->continue_due && conn->head_length > 0)
+		else if (conn->input.continue_due && conn->input.head_length > 0)
 			appendStringInfoString(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
-		conn->continue_due = false;
+		conn->input.continue_due = false;
 		write_out(conn);
 	}
 	free_closed();
@@ -658,15 +496,15 @@ finish_writing(WbConn *conn)
 		end_conn(conn);
 		return;
 	}
-	if (conn->start < conn->length)
+	if (conn->input.start < conn->input.length)
 	{
-		if (conn->phase != WB_PHASE_RECEIVING || conn->head_length == 0)
+		if (conn->phase != WB_PHASE_RECEIVING || conn->input.head_length == 0)
 			set_phase(conn, WB_PHASE_RECEIVING);
 		parse(conn);
 		return;
 	}
-	conn->start = conn->length = 0;
-	if (conn->capacity > KEEP_BUFFER)
+	conn->input.start = conn->input.length = 0;
+	if (conn->input.capacity > KEEP_BUFFER)
 		give_back_buffer(conn);
 	set_phase(conn, WB_PHASE_IDLE);
 }
@@ -681,7 +519,7 @@ end_conn(WbConn *conn)
 {
 	char waste[8192];
 
-	if (!conn->has_final && !draining && conn->start == conn->length &&
+	if (!conn->has_final && !draining && conn->input.start == conn->input.length &&
 		conn->stream.transport->read(&conn->stream, waste, sizeof(waste)) <= 0)
 	{
 		close_conn(conn);
@@ -747,7 +585,7 @@ wb_conns_expire(void)
 
 			if (conn->deadline_ms > now_ms)
 				break;
-			if (conn->phase == WB_PHASE_RECEIVING && conn->length > 0 && !conn->has_final)
+			if (conn->phase == WB_PHASE_RECEIVING && conn->input.length > 0 && !conn->has_final)
 				refuse(conn, draining ? WB_ANSWER_UNAVAILABLE : WB_ANSWER_TIMED_OUT);
 			else
 				close_conn(conn);
@@ -787,7 +625,7 @@ wb_conns_drain(void)
 			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
 
 			conn->deadline_ms = Min(conn->deadline_ms,
-									wb_loop_now_ms(loop) + (conn->length == 0 ? DRAIN_IDLE_MS : DRAIN_MS));
+									wb_loop_now_ms(loop) + (conn->input.length == 0 ? DRAIN_IDLE_MS : DRAIN_MS));
 		}
 	}
 	free_closed();
