@@ -19,7 +19,8 @@ CREATE FUNCTION webhook_bridge.status(
     OUT too_large bigint,
     OUT malformed bigint,
     OUT timed_out bigint,
-    OUT unavailable bigint)
+    OUT unavailable bigint,
+    OUT rate_limited bigint)
 RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'webhook_bridge_status';

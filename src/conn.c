@@ -22,13 +22,11 @@
  */
 #include "postgres.h"
 
-#include <netinet/in.h>
-
 #include "lib/ilist.h"
-#include "utils/inet.h"
 #include "utils/memutils.h"
 
 #include "batch.h"
+#include "client.h"
 #include "conn.h"
 #include "guc.h"
 #include "input.h"
@@ -72,7 +70,7 @@ typedef struct WbConn
 	WbAnswer final;
 	bool close_after; /* close when out is written */
 
-	inet remote_addr;
+	WbClient client;
 } WbConn;
 
 static WbLoop *loop;
@@ -93,6 +91,7 @@ static void check_unpinned(WbConn *conn);
 static void give_back_buffer(WbConn *conn);
 static void give_back_idle_buffers(void);
 static void parse(WbConn *conn);
+static bool is_welcome(WbConn *conn);
 static void refuse_body(WbConn *conn);
 static bool submit(WbConn *conn);
 static WbDelivery *hand_over(WbConn *conn, const WbHttpHead *head);
@@ -104,7 +103,6 @@ static void end_conn(WbConn *conn);
 static void close_conn(WbConn *conn);
 static void free_closed(void);
 static void count_answer(WbAnswer answer);
-static void set_remote_addr(WbConn *conn, const struct sockaddr_storage *peer);
 
 void
 wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
@@ -114,6 +112,7 @@ wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
 	conn_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge connections",
 										 ALLOCSET_DEFAULT_SIZES);
 	wb_inputs_init(conn_context);
+	wb_clients_init();
 	for (int i = 0; i < WB_PHASES; i++)
 		dlist_init(&phases[i]);
 }
@@ -147,7 +146,10 @@ wb_conns_make_room(void)
 		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
 }
 
-/* Takes over an accepted, non-blocking socket. */
+/*
+ * Takes over an accepted, non-blocking socket, unless its address has enough of
+ * them: those are closed without a word.
+ */
 void
 wb_conn_open(int fd, const struct sockaddr_storage *peer)
 {
@@ -156,16 +158,25 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer)
 	WbStream stream;
 
 	wb_stream_open_plain(&stream, fd);
-	if (conn == NULL || !wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
+	if (conn == NULL || !wb_client_arrive(&conn->client, peer))
 	{
 		stream.transport->close(&stream);
 		if (conn)
+		{
 			pfree(conn);
+			count_answer(WB_ANSWER_TOO_MANY);
+		}
+		return;
+	}
+	if (!wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
+	{
+		wb_client_leave(&conn->client);
+		stream.transport->close(&stream);
+		pfree(conn);
 		return;
 	}
 	conn->stream = stream;
 	init_output(conn);
-	set_remote_addr(conn, peer);
 	dlist_push_tail(&phases[WB_PHASE_RECEIVING], &conn->phase_node);
 	set_phase(conn, WB_PHASE_RECEIVING);
 	conn_count++;
@@ -194,6 +205,8 @@ set_phase(WbConn *conn, WbPhase phase)
 	dlist_push_tail(&phases[phase], &conn->phase_node);
 	conn->phase = phase;
 	conn->deadline_ms = wb_loop_now_ms(loop) + time_ms;
+	if (phase == WB_PHASE_IDLE)
+		wb_client_rest(&conn->client);
 }
 
 static void
@@ -310,6 +323,10 @@ parse(WbConn *conn)
 		{
 			case WB_INPUT_INCOMPLETE:
 				return;
+			case WB_INPUT_HEAD:
+				if (!is_welcome(conn))
+					refuse(conn, WB_ANSWER_TOO_MANY);
+				break;
 			case WB_INPUT_COMPLETE:
 				if (!submit(conn))
 					return;
@@ -322,6 +339,15 @@ parse(WbConn *conn)
 				return;
 		}
 	}
+}
+
+/* Whether the client may send the request whose head is there. */
+static bool
+is_welcome(WbConn *conn)
+{
+	const WbHttpHead *head = wb_client_is_proxy(&conn->client) ? wb_input_head(&conn->input) : NULL;
+
+	return wb_client_request(&conn->client, head, wb_loop_now_ms(loop));
 }
 
 /*
@@ -378,7 +404,7 @@ hand_over(WbConn *conn, const WbHttpHead *head)
 	if (delivery == NULL)
 		return NULL;
 	delivery->connection = conn;
-	delivery->remote_addr = InetPGetDatum(&conn->remote_addr);
+	delivery->remote_addr = wb_client_inet(&conn->client, &delivery->remote_inet);
 	conn->pending++;
 	return delivery;
 }
@@ -539,6 +565,7 @@ close_conn(WbConn *conn)
 	conn->is_closed = true;
 	wb_loop_remove(loop, &conn->watch);
 	conn->stream.transport->close(&conn->stream);
+	wb_client_leave(&conn->client);
 	dlist_delete(&conn->phase_node);
 	give_back_buffer(conn);
 	slist_push_head(&closed, &conn->closed_node);
@@ -644,29 +671,4 @@ wb_conns_reset(void)
 	}
 	free_closed();
 	draining = false;
-}
-
-/* An IPv4 address that arrived on an IPv6 socket is stored as what it is. */
-static void
-set_remote_addr(WbConn *conn, const struct sockaddr_storage *peer)
-{
-	inet *address = &conn->remote_addr;
-	const unsigned char *bytes;
-
-	if (peer->ss_family == AF_INET6)
-	{
-		const struct in6_addr *in6 = &((const struct sockaddr_in6 *) peer)->sin6_addr;
-		bool mapped = IN6_IS_ADDR_V4MAPPED(in6);
-
-		ip_family(address) = mapped ? PGSQL_AF_INET : PGSQL_AF_INET6;
-		bytes = in6->s6_addr + (mapped ? 12 : 0);
-	}
-	else
-	{
-		ip_family(address) = PGSQL_AF_INET;
-		bytes = (const unsigned char *) &((const struct sockaddr_in *) peer)->sin_addr;
-	}
-	ip_bits(address) = ip_maxbits(address);
-	memcpy(ip_addr(address), bytes, ip_addrsize(address));
-	SET_INET_VARSIZE(address);
 }

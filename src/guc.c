@@ -23,12 +23,20 @@
 
 #include "guc.h"
 
+/* What a check hook leaves behind is freed by PostgreSQL. */
+#if PG_VERSION_NUM < 160000
+#define guc_malloc(elevel, size) malloc(size)
+#define guc_free(memory) free(memory)
+#endif
+
 char *wb_database;
 char *wb_listen_addresses;
 int wb_port;
 int wb_receivers;
 char *wb_public_url;
 int wb_max_connections;
+int wb_max_connections_per_address;
+int wb_max_request_rate_per_address;
 int wb_max_header_size;
 int wb_max_body_size;
 int wb_request_timeout_ms;
@@ -42,7 +50,14 @@ int wb_http_max_response_kb;
 char *wb_http_ca_file;
 bool wb_http_allow_insecure;
 
+/* As it was given, and as it was understood. */
+static char *trusted_proxies_text;
+static const WbProxies no_proxies = {0};
+static const WbProxies *trusted_proxies = &no_proxies;
+
 static bool check_public_url(char **newval, void **extra, GucSource source);
+static bool check_trusted_proxies(char **newval, void **extra, GucSource source);
+static void assign_trusted_proxies(const char *newval, void *extra);
 static void define_int(const char *name, const char *description, const char *detail,
 					   int *variable, int value, int min, int max, int flags);
 static void define_string(const char *name, const char *description, const char *detail,
@@ -75,6 +90,19 @@ wb_guc_init(void)
 	define_int("webhook_bridge.max_connections",
 			   "Sets the maximum number of client connections of one receiver.", NULL,
 			   &wb_max_connections, 1000, 1, 100000, 0);
+	DefineCustomStringVariable("webhook_bridge.trusted_proxies",
+							   "Sets the proxies that are believed when they say who the client is.",
+							   "Comma-separated addresses and networks; X-Forwarded-For of all others is ignored.",
+							   &trusted_proxies_text, "",
+							   PGC_SIGHUP, 0, check_trusted_proxies, assign_trusted_proxies, NULL);
+	define_int("webhook_bridge.max_connections_per_address",
+			   "Sets the maximum number of connections of one address to one receiver.",
+			   "Zero is no limit.",
+			   &wb_max_connections_per_address, 0, 0, 100000, 0);
+	define_int("webhook_bridge.max_request_rate_per_address",
+			   "Sets the maximum number of requests per second from one address to one receiver.",
+			   "Zero is no limit.",
+			   &wb_max_request_rate_per_address, 0, 0, 100000, 0);
 	define_int("webhook_bridge.max_header_size",
 			   "Sets the maximum size of the head of a request.", NULL,
 			   &wb_max_header_size, 16 * 1024, 1024, 1024 * 1024, GUC_UNIT_BYTE);
@@ -170,6 +198,38 @@ check_public_url(char **newval, void **extra, GucSource source)
 		}
 	}
 	return true;
+}
+
+/* Reads the list into "extra", which belongs to the setting from then on. */
+static bool
+check_trusted_proxies(char **newval, void **extra, GucSource source)
+{
+	WbProxies *proxies = guc_malloc(LOG, offsetof(WbProxies, networks) + sizeof(WbNetwork) * wb_proxies_count(*newval));
+	WbSlice bad;
+
+	if (proxies == NULL)
+		return false;
+	if (!wb_proxies_parse(*newval, proxies, &bad))
+	{
+		GUC_check_errdetail("\"%.*s\" is neither an address nor a network such as 10.0.0.0/8.",
+							(int) bad.len, bad.data);
+		guc_free(proxies);
+		return false;
+	}
+	*extra = proxies;
+	return true;
+}
+
+static void
+assign_trusted_proxies(const char *newval, void *extra)
+{
+	trusted_proxies = (const WbProxies *) extra;
+}
+
+const WbProxies *
+wb_trusted_proxies(void)
+{
+	return trusted_proxies;
 }
 
 static void

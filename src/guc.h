@@ -10,14 +10,18 @@
 
 #include "postgres.h"
 
+#include "proxy.h"
+
 extern char *wb_database;
 extern char *wb_listen_addresses;
 extern int wb_port;
 extern int wb_receivers;
 extern char *wb_public_url;
 extern int wb_max_connections;
-extern int wb_max_header_size; /* bytes */
-extern int wb_max_body_size;   /* bytes */
+extern int wb_max_connections_per_address;  /* 0: any number */
+extern int wb_max_request_rate_per_address; /* per second; 0: any */
+extern int wb_max_header_size;              /* bytes */
+extern int wb_max_body_size;                /* bytes */
 extern int wb_request_timeout_ms;
 extern int wb_keepalive_timeout_ms;
 extern int wb_max_batch;
@@ -35,5 +39,8 @@ extern bool wb_http_allow_insecure;
 #define WB_MAX_RESPONSE_LIMIT_KB (200 * 1024) /* a text in any encoding can hold it */
 
 extern void wb_guc_init(void);
+
+/* webhook_bridge.trusted_proxies, valid until the next reload. */
+extern const WbProxies *wb_trusted_proxies(void);
 
 #endif /* WB_GUC_H */

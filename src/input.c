@@ -101,12 +101,7 @@ WbInputResult
 wb_input_look(WbInput *input)
 {
 	if (input->head_length == 0)
-	{
-		WbInputResult result = look_at_head(input);
-
-		if (result != WB_INPUT_COMPLETE)
-			return result;
-	}
+		return look_at_head(input);
 	return input->body_complete ? WB_INPUT_COMPLETE : look_at_body(input);
 }
 
@@ -115,7 +110,6 @@ look_at_head(WbInput *input)
 {
 	size_t available = input->length - input->start;
 	int length = wb_http_parse_head(input->data + input->start, available, input->seen, &head);
-	WbInputResult result;
 
 	if (length < 0)
 		return refuse(input, wb_answer_for_status(-length));
@@ -135,10 +129,8 @@ look_at_head(WbInput *input)
 	input->body_length = 0;
 	input->body_complete = false;
 	memset(&input->chunks, 0, sizeof(input->chunks));
-	result = check_body_limit(input, input->content_length);
-	if (result == WB_INPUT_COMPLETE)
-		input->continue_due = head.expect_continue;
-	return result;
+	input->continue_due = head.expect_continue;
+	return WB_INPUT_HEAD;
 }
 
 /*
@@ -171,7 +163,7 @@ static WbInputResult
 look_at_body(WbInput *input)
 {
 	size_t body_start = input->start + input->head_length;
-	WbInputResult result = WB_INPUT_COMPLETE;
+	WbInputResult result;
 
 	if (input->framing == WB_HTTP_CHUNKED)
 	{
@@ -186,10 +178,11 @@ look_at_body(WbInput *input)
 		input->length = body_start + input->body_length + Max(rest, 0);
 		result = check_body_limit(input, input->body_length);
 	}
-	else if (input->length - body_start >= input->content_length)
+	else
 	{
-		input->body_length = input->content_length;
-		input->body_complete = true;
+		result = check_body_limit(input, input->content_length);
+		input->body_complete = input->length - body_start >= input->content_length;
+		input->body_length = input->body_complete ? input->content_length : 0;
 	}
 	return result == WB_INPUT_COMPLETE && !input->body_complete ? WB_INPUT_INCOMPLETE : result;
 }

@@ -17,6 +17,7 @@
 typedef enum WbInputResult
 {
 	WB_INPUT_INCOMPLETE, /* wait for more */
+	WB_INPUT_HEAD,       /* its head is complete now: look again if it is welcome */
 	WB_INPUT_COMPLETE,   /* hand it over */
 	WB_INPUT_TOO_LARGE,  /* hand it over to be refused: its body has refused_size bytes */
 	WB_INPUT_REFUSED     /* end the connection with the answer "refusal" */

@@ -29,6 +29,7 @@ typedef enum WbCounter
 	WB_COUNT_MALFORMED,
 	WB_COUNT_TIMED_OUT,
 	WB_COUNT_UNAVAILABLE,
+	WB_COUNT_RATE_LIMITED, /* also a connection of an address that has enough */
 	WB_COUNTERS
 } WbCounter;
 
