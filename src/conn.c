@@ -22,6 +22,8 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
+
 #include "lib/ilist.h"
 #include "utils/memutils.h"
 
@@ -33,15 +35,18 @@
 #include "stream.h"
 
 #define KEEP_BUFFER 65536 /* a larger one is given back after the request */
-#define KEEP_OUTPUT 8192  /* the same for answers */
 #define LINGER_MS 1000    /* of silence, in which a refused client can read why */
+#define KEPT_IDLE 10      /* the part of max_connections for those who have just been served */
+#define TRIM_CONNS 256    /* at least; so many cost more than a megabyte */
+#define PATIENCE 10       /* the part of request_timeout after which somebody may give way */
 #define DRAIN_MS 500      /* time for requests under way when the receiver ends */
 #define DRAIN_IDLE_MS 100 /* the same for requests that may be on their way */
 
 typedef enum WbPhase
 {
-	WB_PHASE_IDLE,      /* nothing of a request has arrived */
-	WB_PHASE_RECEIVING, /* a request has begun; also a new connection */
+	WB_PHASE_NEW,       /* nothing has arrived yet */
+	WB_PHASE_IDLE,      /* a request was answered, and nothing of another has arrived */
+	WB_PHASE_RECEIVING, /* a request has begun */
 	WB_PHASE_WRITING,   /* the client is slow to take its answers */
 	WB_PHASE_LINGERING, /* answered for the last time, its input is dropped */
 	WB_PHASES
@@ -55,6 +60,7 @@ typedef struct WbConn
 	slist_node dirty_node;
 	slist_node closed_node;
 	WbPhase phase;
+	int64 since_ms;
 	int64 deadline_ms;
 	int64 linger_until_ms; /* while lingering, whatever still arrives */
 	bool is_dirty;
@@ -75,14 +81,20 @@ typedef struct WbConn
 
 static WbLoop *loop;
 static WbSlot *slot;
-static MemoryContext conn_context;
+static MemoryContext conn_context;   /* of WbConn */
+static MemoryContext output_context; /* of their answers */
 static dlist_head phases[WB_PHASES];
 static slist_head dirty = SLIST_STATIC_INIT(dirty);
 static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
+static int most_conns = 0; /* since memory was given back */
+static int idle_count = 0;
 static bool draining = false;
 
-static void init_output(WbConn *conn);
+static WbConn *who_gives_way(void);
+static void give_way(WbConn *conn);
+static StringInfo output(WbConn *conn);
+static void free_output(WbConn *conn);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
 static void receive(WbConn *conn);
@@ -92,6 +104,7 @@ static void give_back_buffer(WbConn *conn);
 static void give_back_idle_buffers(void);
 static void parse(WbConn *conn);
 static bool is_welcome(WbConn *conn);
+static bool has_room(WbConn *conn);
 static void refuse_body(WbConn *conn);
 static bool submit(WbConn *conn);
 static WbDelivery *hand_over(WbConn *conn, const WbHttpHead *head);
@@ -103,15 +116,19 @@ static void end_conn(WbConn *conn);
 static void close_conn(WbConn *conn);
 static void free_closed(void);
 static void count_answer(WbAnswer answer);
+static void trim_memory(void);
 
 void
 wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
 {
 	loop = receiver_loop;
 	slot = receiver_slot;
-	conn_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge connections",
-										 ALLOCSET_DEFAULT_SIZES);
-	wb_inputs_init(conn_context);
+	/* one that gives memory back to the system when connections have ended */
+	conn_context = SlabContextCreate(TopMemoryContext, "webhook_bridge connections",
+									 SLAB_DEFAULT_BLOCK_SIZE, sizeof(WbConn));
+	output_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge answers",
+										   ALLOCSET_DEFAULT_SIZES);
+	wb_inputs_init();
 	wb_clients_init();
 	for (int i = 0; i < WB_PHASES; i++)
 		dlist_init(&phases[i]);
@@ -124,8 +141,8 @@ wb_conns_count(void)
 }
 
 /*
- * Whether one more connection may be accepted.  At the limit that takes an
- * idle one, which wb_conns_make_room() closes.
+ * Whether one more connection may be accepted.  At the limit that takes one
+ * that gives way.
  */
 bool
 wb_conns_have_room(void)
@@ -135,15 +152,53 @@ wb_conns_have_room(void)
 		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
 
 	return conn_count < wb_max_connections ||
-		   (conn_count == wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]));
+		   (conn_count == wb_max_connections && who_gives_way() != NULL);
 }
 
-/* At the limit, the connection that has been idle for longest gives way. */
-void
-wb_conns_make_room(void)
+/*
+ * The connection to be closed for a newcomer, or NULL.  Who is idle comes
+ * before who is in the middle of a request, as long as neither is so for a short
+ * time only: who sends one request after the other is idle now and then, too.
+ * Of those, who has been idle for longest gives way, but a flood of newcomers
+ * does not drive out the last of them; it has to wait.
+ */
+static WbConn *
+who_gives_way(void)
 {
-	if (conn_count >= wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]))
-		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
+	static const WbPhase order[] = {WB_PHASE_LINGERING, WB_PHASE_NEW, WB_PHASE_IDLE,
+									WB_PHASE_RECEIVING, WB_PHASE_WRITING};
+	int64 long_ago_ms = wb_loop_now_ms(loop) - wb_request_timeout_ms / PATIENCE;
+
+	for (int i = 0; i < (int) lengthof(order); i++)
+	{
+		dlist_iter iter;
+
+		dlist_foreach(iter, &phases[order[i]])
+		{
+			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
+
+			if (conn->since_ms > long_ago_ms)
+				break;
+			if (conn->pending == 0 && !conn->is_dirty)
+				return conn;
+		}
+	}
+	if (idle_count <= wb_max_connections / KEPT_IDLE)
+		return NULL;
+	return dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]);
+}
+
+/* Who has sent a part of a request is told, if its socket takes that at once. */
+static void
+give_way(WbConn *conn)
+{
+	if (conn->phase == WB_PHASE_RECEIVING)
+	{
+		wb_answer_append(output(conn), WB_ANSWER_UNAVAILABLE, (WbAnswerForm){.keep_alive = false});
+		count_answer(WB_ANSWER_UNAVAILABLE);
+		(void) conn->stream.transport->write(&conn->stream, conn->out.data, conn->out.len);
+	}
+	close_conn(conn);
 }
 
 /*
@@ -168,6 +223,13 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer)
 		}
 		return;
 	}
+	if (conn_count >= wb_max_connections)
+	{
+		WbConn *victim = who_gives_way();
+
+		if (victim)
+			give_way(victim);
+	}
 	if (!wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
 	{
 		wb_client_leave(&conn->client);
@@ -176,20 +238,33 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer)
 		return;
 	}
 	conn->stream = stream;
-	init_output(conn);
-	dlist_push_tail(&phases[WB_PHASE_RECEIVING], &conn->phase_node);
-	set_phase(conn, WB_PHASE_RECEIVING);
+	dlist_push_tail(&phases[WB_PHASE_NEW], &conn->phase_node);
+	set_phase(conn, WB_PHASE_NEW);
 	conn_count++;
 	pg_atomic_write_u32(&slot->connections, conn_count);
 }
 
-static void
-init_output(WbConn *conn)
+/* Where answers are appended; there is none while there is nothing to write. */
+static StringInfo
+output(WbConn *conn)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(conn_context);
+	if (conn->out.data == NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(output_context);
 
-	initStringInfo(&conn->out);
-	MemoryContextSwitchTo(old_context);
+		initStringInfo(&conn->out);
+		MemoryContextSwitchTo(old_context);
+	}
+	return &conn->out;
+}
+
+static void
+free_output(WbConn *conn)
+{
+	if (conn->out.data)
+		pfree(conn->out.data);
+	memset(&conn->out, 0, sizeof(conn->out));
+	conn->sent = 0;
 }
 
 /* Moves a connection to the end of a phase's list and gives it new time. */
@@ -201,10 +276,12 @@ set_phase(WbConn *conn, WbPhase phase)
 					: draining                    ? DRAIN_MS
 												  : wb_request_timeout_ms;
 
+	idle_count += (phase == WB_PHASE_IDLE) - (conn->phase == WB_PHASE_IDLE);
 	dlist_delete(&conn->phase_node);
 	dlist_push_tail(&phases[phase], &conn->phase_node);
 	conn->phase = phase;
-	conn->deadline_ms = wb_loop_now_ms(loop) + time_ms;
+	conn->since_ms = wb_loop_now_ms(loop);
+	conn->deadline_ms = conn->since_ms + time_ms;
 	if (phase == WB_PHASE_IDLE)
 		wb_client_rest(&conn->client);
 }
@@ -216,6 +293,7 @@ on_ready(void *owner, int ready)
 
 	switch (conn->phase)
 	{
+		case WB_PHASE_NEW:
 		case WB_PHASE_IDLE:
 		case WB_PHASE_RECEIVING:
 			receive(conn);
@@ -258,7 +336,7 @@ receive(WbConn *conn)
 		return;
 	}
 	input->length += got;
-	if (conn->phase == WB_PHASE_IDLE)
+	if (conn->phase != WB_PHASE_RECEIVING)
 		set_phase(conn, WB_PHASE_RECEIVING);
 	parse(conn);
 }
@@ -312,6 +390,7 @@ static void
 parse(WbConn *conn)
 {
 	WbInput *input = &conn->input;
+	bool is_new = false; /* the request's head has just become complete */
 
 	while (!conn->has_final && !conn->close_after && input->start < input->length)
 	{
@@ -322,14 +401,18 @@ parse(WbConn *conn)
 		switch (result)
 		{
 			case WB_INPUT_INCOMPLETE:
+				if (is_new && !has_room(conn))
+					refuse(conn, WB_ANSWER_UNAVAILABLE);
 				return;
 			case WB_INPUT_HEAD:
 				if (!is_welcome(conn))
 					refuse(conn, WB_ANSWER_TOO_MANY);
+				is_new = true;
 				break;
 			case WB_INPUT_COMPLETE:
 				if (!submit(conn))
 					return;
+				is_new = false;
 				break;
 			case WB_INPUT_TOO_LARGE:
 				refuse_body(conn);
@@ -348,6 +431,16 @@ is_welcome(WbConn *conn)
 	const WbHttpHead *head = wb_client_is_proxy(&conn->client) ? wb_input_head(&conn->input) : NULL;
 
 	return wb_client_request(&conn->client, head, wb_loop_now_ms(loop));
+}
+
+/* Whether there is memory for the body that is announced. */
+static bool
+has_room(WbConn *conn)
+{
+	if (wb_input_fits(&conn->input))
+		return true;
+	give_back_idle_buffers();
+	return wb_input_fits(&conn->input);
 }
 
 /*
@@ -448,7 +541,7 @@ wb_conns_answer(void)
 		WbDelivery *delivery = wb_batch_get(i);
 		WbConn *conn = (WbConn *) delivery->connection;
 
-		wb_answer_append(&conn->out, delivery->answer, delivery->form);
+		wb_answer_append(output(conn), delivery->answer, delivery->form);
 		count_answer(delivery->answer);
 		conn->pending--;
 	}
@@ -465,12 +558,12 @@ wb_conns_answer(void)
 		/* once, however long writing takes */
 		if (conn->has_final && !conn->close_after)
 		{
-			wb_answer_append(&conn->out, conn->final, (WbAnswerForm){.keep_alive = false});
+			wb_answer_append(output(conn), conn->final, (WbAnswerForm){.keep_alive = false});
 			count_answer(conn->final);
 			conn->close_after = true;
 		}
 		else if (conn->input.continue_due && conn->input.head_length > 0)
-			appendStringInfoString(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
+			appendStringInfoString(output(conn), "HTTP/1.1 100 Continue\r\n\r\n");
 		conn->input.continue_due = false;
 		write_out(conn);
 	}
@@ -507,14 +600,7 @@ write_out(WbConn *conn)
 static void
 finish_writing(WbConn *conn)
 {
-	conn->sent = 0;
-	if (conn->out.maxlen > KEEP_OUTPUT)
-	{
-		pfree(conn->out.data);
-		init_output(conn);
-	}
-	else
-		resetStringInfo(&conn->out);
+	free_output(conn);
 	wb_loop_change(loop, &conn->watch, WB_READABLE);
 
 	if (conn->close_after)
@@ -566,6 +652,7 @@ close_conn(WbConn *conn)
 	wb_loop_remove(loop, &conn->watch);
 	conn->stream.transport->close(&conn->stream);
 	wb_client_leave(&conn->client);
+	idle_count -= conn->phase == WB_PHASE_IDLE;
 	dlist_delete(&conn->phase_node);
 	give_back_buffer(conn);
 	slist_push_head(&closed, &conn->closed_node);
@@ -585,7 +672,7 @@ free_closed(void)
 		if (conn->is_dirty)
 			continue; /* still in that list; next time */
 		slist_delete_current(&iter);
-		pfree(conn->out.data);
+		free_output(conn);
 		pfree(conn);
 	}
 }
@@ -596,11 +683,30 @@ count_answer(WbAnswer answer)
 	wb_count(&slot->counters[wb_answer_counter(answer)], 1);
 }
 
+/*
+ * When most of many connections have ended, gives the memory that was theirs
+ * back to the system, which the C library does by itself only at the very end
+ * of it.
+ */
+static void
+trim_memory(void)
+{
+	most_conns = Max(most_conns, conn_count);
+	if (most_conns < TRIM_CONNS || conn_count > most_conns / 4)
+		return;
+	most_conns = conn_count;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 /* Ends what has had its time.  To be called once in every turn. */
 void
 wb_conns_expire(void)
 {
 	int64 now_ms = wb_loop_now_ms(loop);
+
+	trim_memory();
 
 	for (int p = 0; p < WB_PHASES; p++)
 	{

@@ -33,11 +33,12 @@ static WbInputResult look_at_body(WbInput *input);
 static WbInputResult check_body_limit(WbInput *input, uint64 size);
 static WbInputResult refuse(WbInput *input, WbAnswer answer);
 
-/* Buffers are allocated in "context". */
 void
-wb_inputs_init(MemoryContext context)
+wb_inputs_init(void)
 {
-	input_context = context;
+	/* its chunks are small enough for buffers to be given back to the system, not kept */
+	input_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge buffers",
+										  ALLOCSET_SMALL_SIZES);
 }
 
 /*
@@ -204,6 +205,19 @@ wb_input_head(WbInput *input)
 	if (wb_http_parse_head(input->data + input->start, input->head_length, 0, &head) <= 0)
 		elog(ERROR, "a request changed while its body was read");
 	return &head;
+}
+
+/*
+ * Whether there is memory for what the head announces.  No promise: others may
+ * take it before that has arrived.
+ */
+bool
+wb_input_fits(const WbInput *input)
+{
+	size_t needed = input->head_length + input->content_length;
+
+	return needed <= input->capacity ||
+		   buffered + needed - input->capacity <= (size_t) wb_max_buffered_kb * 1024;
 }
 
 /* What there is of its body. */

@@ -47,10 +47,11 @@ typedef struct WbInput
 	WbAnswer refusal;
 } WbInput;
 
-extern void wb_inputs_init(MemoryContext context);
+extern void wb_inputs_init(void);
 extern bool wb_input_make_space(WbInput *input);
 extern void wb_input_free(WbInput *input);
 extern WbInputResult wb_input_look(WbInput *input);
+extern bool wb_input_fits(const WbInput *input);
 extern const WbHttpHead *wb_input_head(WbInput *input);
 extern WbSlice wb_input_body(const WbInput *input);
 extern void wb_input_next(WbInput *input);

@@ -241,7 +241,6 @@ on_ready(void *owner, int ready)
 				break;
 			}
 			(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-			wb_conns_make_room();
 			wb_conn_open(fd, &peer);
 		}
 	}
