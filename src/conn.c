@@ -116,6 +116,7 @@ static void end_conn(WbConn *conn);
 static void close_conn(WbConn *conn);
 static void free_closed(void);
 static void count_answer(WbAnswer answer);
+static void resume_batches(void);
 static void trim_memory(void);
 
 void
@@ -401,7 +402,7 @@ parse(WbConn *conn)
 		switch (result)
 		{
 			case WB_INPUT_INCOMPLETE:
-				if (is_new && !has_room(conn))
+				if (is_new && (wb_batch_sheds() || !has_room(conn)))
 					refuse(conn, WB_ANSWER_UNAVAILABLE);
 				return;
 			case WB_INPUT_HEAD:
@@ -684,6 +685,23 @@ count_answer(WbAnswer answer)
 }
 
 /*
+ * Lets batches be stored again when what had arrived during the last one has
+ * been refused: after as many turns as it takes to hear each connection once.
+ */
+static void
+resume_batches(void)
+{
+	static int turns = 0;
+
+	if (!wb_batch_sheds())
+		return;
+	if (turns++ <= conn_count / WB_EVENTS_PER_TURN && wb_loop_is_behind(loop))
+		return;
+	turns = 0;
+	wb_batch_resume();
+}
+
+/*
  * When most of many connections have ended, gives the memory that was theirs
  * back to the system, which the C library does by itself only at the very end
  * of it.
@@ -706,6 +724,7 @@ wb_conns_expire(void)
 {
 	int64 now_ms = wb_loop_now_ms(loop);
 
+	resume_batches();
 	trim_memory();
 
 	for (int p = 0; p < WB_PHASES; p++)

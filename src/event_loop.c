@@ -28,14 +28,12 @@
 
 #include "event_loop.h"
 
-#define EVENTS_PER_TURN 256
-
 struct WbLoop
 {
 	int epoll_fd;
 	WaitEventSet *waits; /* latch, postmaster, epoll_fd */
 	int64 now_ms;
-	struct epoll_event events[EVENTS_PER_TURN];
+	struct epoll_event events[WB_EVENTS_PER_TURN];
 };
 
 static uint32
@@ -129,14 +127,14 @@ wb_loop_remove(WbLoop *loop, WbWatch *watch)
 void
 wb_loop_turn(WbLoop *loop, long timeout_ms)
 {
-	int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, 0);
+	int count = epoll_wait(loop->epoll_fd, loop->events, WB_EVENTS_PER_TURN, 0);
 
 	if (count <= 0 && !MyLatch->is_set && timeout_ms != 0)
 	{
 		WaitEvent event;
 
 		(void) WaitEventSetWait(loop->waits, timeout_ms, &event, 1, PG_WAIT_EXTENSION);
-		count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, 0);
+		count = epoll_wait(loop->epoll_fd, loop->events, WB_EVENTS_PER_TURN, 0);
 	}
 	else if (!PostmasterIsAlive())
 		proc_exit(1);
@@ -157,6 +155,13 @@ wb_loop_turn(WbLoop *loop, long timeout_ms)
 			ready |= WB_WRITABLE;
 		watch->ready(watch->owner, ready);
 	}
+}
+
+/* Whether a socket is ready now; the next turn will not have to wait. */
+bool
+wb_loop_is_behind(WbLoop *loop)
+{
+	return epoll_wait(loop->epoll_fd, loop->events, 1, 0) > 0;
 }
 
 int64

@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#define WB_EVENTS_PER_TURN 256 /* at most */
+
 #define WB_READABLE 1
 #define WB_WRITABLE 2
 
@@ -45,6 +47,7 @@ extern void wb_loop_remove(WbLoop *loop, WbWatch *watch);
 extern void wb_loop_turn(WbLoop *loop, long timeout_ms);
 
 /* Milliseconds on a clock that never jumps, as of the last wait. */
+extern bool wb_loop_is_behind(WbLoop *loop);
 extern int64 wb_loop_now_ms(WbLoop *loop);
 
 #endif /* WB_EVENT_LOOP_H */
