@@ -33,15 +33,18 @@
 #include "guc.h"
 #include "input.h"
 #include "stream.h"
+#include "tls.h"
 
-#define KEEP_BUFFER 65536 /* a larger one is given back after the request */
-#define KEEP_OUTPUT 8192  /* the same for answers */
-#define LINGER_MS 1000    /* of silence, in which a refused client can read why */
-#define DRAIN_MS 500      /* time for requests under way when the receiver ends */
-#define DRAIN_IDLE_MS 100 /* the same for requests that may be on their way */
+#define KEEP_BUFFER 65536      /* a larger one is given back after the request */
+#define KEEP_OUTPUT 8192       /* the same for answers */
+#define LINGER_MS 1000         /* of silence, in which a refused client can read why */
+#define TLS_STARTS_PER_TURN 16 /* they cost more than a delivery */
+#define DRAIN_MS 500           /* time for requests under way when the receiver ends */
+#define DRAIN_IDLE_MS 100      /* the same for requests that may be on their way */
 
 typedef enum WbPhase
 {
+	WB_PHASE_TLS_START, /* TLS is being agreed on */
 	WB_PHASE_IDLE,      /* nothing of a request has arrived */
 	WB_PHASE_RECEIVING, /* a request has begun; also a new connection */
 	WB_PHASE_WRITING,   /* the client is slow to take its answers */
@@ -82,11 +85,13 @@ static dlist_head phases[WB_PHASES];
 static slist_head dirty = SLIST_STATIC_INIT(dirty);
 static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
+static int tls_starts = 0; /* attempted in this turn */
 static bool draining = false;
 
 static void init_output(WbConn *conn);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
+static void start_tls(WbConn *conn);
 static void receive(WbConn *conn);
 static void discard(WbConn *conn);
 static void check_unpinned(WbConn *conn);
@@ -101,9 +106,11 @@ static void mark_dirty(WbConn *conn);
 static void write_out(WbConn *conn);
 static void finish_writing(WbConn *conn);
 static void end_conn(WbConn *conn);
+static void linger(WbConn *conn);
 static void close_conn(WbConn *conn);
 static void free_closed(void);
 static void count_answer(WbAnswer answer);
+static void count_tls_failure(void);
 static void set_remote_addr(WbConn *conn, const struct sockaddr_storage *peer);
 
 void
@@ -147,16 +154,18 @@ wb_conns_make_room(void)
 		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
 }
 
-/* Takes over an accepted, non-blocking socket. */
+/* Takes over an accepted, non-blocking socket, on which the client speaks TLS or not. */
 void
-wb_conn_open(int fd, const struct sockaddr_storage *peer)
+wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls)
 {
 	WbConn *conn = MemoryContextAllocExtended(conn_context, sizeof(WbConn),
 											  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	WbPhase phase = with_tls ? WB_PHASE_TLS_START : WB_PHASE_RECEIVING;
 	WbStream stream;
 
 	wb_stream_open_plain(&stream, fd);
-	if (conn == NULL || !wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
+	if (conn == NULL || (with_tls && !wb_tls_begin(&stream)) ||
+		!wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
 	{
 		stream.transport->close(&stream);
 		if (conn)
@@ -166,8 +175,8 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer)
 	conn->stream = stream;
 	init_output(conn);
 	set_remote_addr(conn, peer);
-	dlist_push_tail(&phases[WB_PHASE_RECEIVING], &conn->phase_node);
-	set_phase(conn, WB_PHASE_RECEIVING);
+	dlist_push_tail(&phases[phase], &conn->phase_node);
+	set_phase(conn, phase);
 	conn_count++;
 	pg_atomic_write_u32(&slot->connections, conn_count);
 }
@@ -203,6 +212,9 @@ on_ready(void *owner, int ready)
 
 	switch (conn->phase)
 	{
+		case WB_PHASE_TLS_START:
+			start_tls(conn);
+			break;
 		case WB_PHASE_IDLE:
 		case WB_PHASE_RECEIVING:
 			receive(conn);
@@ -214,6 +226,39 @@ on_ready(void *owner, int ready)
 			discard(conn);
 			break;
 		case WB_PHASES:
+			break;
+	}
+	if (conn->stream.has_more && conn->phase != WB_PHASE_WRITING)
+		wb_loop_again(loop, &conn->watch);
+}
+
+/*
+ * Goes on with a handshake, unless enough others have had their turn: a flood
+ * of them must not keep deliveries waiting.  The socket stays ready then.
+ */
+static void
+start_tls(WbConn *conn)
+{
+	if (tls_starts == TLS_STARTS_PER_TURN)
+		return;
+	tls_starts++;
+	switch (conn->stream.transport->start(&conn->stream))
+	{
+		case WB_TLS_START_DONE:
+			wb_loop_change(loop, &conn->watch, WB_READABLE);
+			set_phase(conn, WB_PHASE_RECEIVING);
+			break;
+		case WB_TLS_START_AGAIN:
+			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
+			break;
+		case WB_TLS_START_FAILED:
+			count_tls_failure();
+			wb_loop_change(loop, &conn->watch, WB_READABLE);
+			linger(conn);
+			break;
+		case WB_TLS_START_NO_TLS:
+			set_phase(conn, WB_PHASE_RECEIVING);
+			refuse(conn, WB_ANSWER_MALFORMED);
 			break;
 	}
 }
@@ -237,6 +282,8 @@ receive(WbConn *conn)
 	}
 	got = conn->stream.transport->read(&conn->stream, input->data + input->length,
 									   input->capacity - input->length);
+	/* reading may have to wait until something of TLS itself has been written */
+	wb_loop_change(loop, &conn->watch, got == WB_STREAM_AGAIN ? conn->stream.awaits : WB_READABLE);
 	if (got == WB_STREAM_AGAIN)
 		return;
 	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
@@ -464,7 +511,7 @@ write_out(WbConn *conn)
 		{
 			if (conn->phase != WB_PHASE_WRITING)
 				set_phase(conn, WB_PHASE_WRITING);
-			wb_loop_change(loop, &conn->watch, WB_WRITABLE);
+			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
 			return;
 		}
 		if (put < 0)
@@ -496,6 +543,8 @@ finish_writing(WbConn *conn)
 		end_conn(conn);
 		return;
 	}
+	if (conn->stream.has_more)
+		wb_loop_again(loop, &conn->watch);
 	if (conn->input.start < conn->input.length)
 	{
 		if (conn->phase != WB_PHASE_RECEIVING || conn->input.head_length == 0)
@@ -525,6 +574,13 @@ end_conn(WbConn *conn)
 		close_conn(conn);
 		return;
 	}
+	linger(conn);
+}
+
+/* Writes no more, and drops what the client still sends for a while. */
+static void
+linger(WbConn *conn)
+{
 	conn->stream.transport->finish(&conn->stream);
 	give_back_buffer(conn);
 	conn->linger_until_ms = wb_loop_now_ms(loop) + wb_request_timeout_ms;
@@ -537,6 +593,8 @@ close_conn(WbConn *conn)
 	if (conn->is_closed)
 		return;
 	conn->is_closed = true;
+	if (conn->phase == WB_PHASE_TLS_START)
+		count_tls_failure();
 	wb_loop_remove(loop, &conn->watch);
 	conn->stream.transport->close(&conn->stream);
 	dlist_delete(&conn->phase_node);
@@ -569,12 +627,19 @@ count_answer(WbAnswer answer)
 	wb_count(&slot->counters[wb_answer_counter(answer)], 1);
 }
 
+static void
+count_tls_failure(void)
+{
+	wb_count(&slot->tls_failures, 1);
+}
+
 /* Ends what has had its time.  To be called once in every turn. */
 void
 wb_conns_expire(void)
 {
 	int64 now_ms = wb_loop_now_ms(loop);
 
+	tls_starts = 0;
 	for (int p = 0; p < WB_PHASES; p++)
 	{
 		dlist_mutable_iter iter;
