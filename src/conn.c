@@ -33,17 +33,20 @@
 #include "guc.h"
 #include "input.h"
 #include "stream.h"
+#include "tls.h"
 
-#define KEEP_BUFFER 65536 /* a larger one is given back after the request */
-#define LINGER_MS 1000    /* of silence, in which a refused client can read why */
-#define KEPT_IDLE 10      /* the part of max_connections for those who have just been served */
-#define TRIM_CONNS 256    /* at least; so many cost more than a megabyte */
-#define PATIENCE 10       /* the part of request_timeout after which somebody may give way */
-#define DRAIN_MS 500      /* time for requests under way when the receiver ends */
-#define DRAIN_IDLE_MS 100 /* the same for requests that may be on their way */
+#define KEEP_BUFFER 65536      /* a larger one is given back after the request */
+#define LINGER_MS 1000         /* of silence, in which a refused client can read why */
+#define KEPT_IDLE 10           /* the part of max_connections for those who have just been served */
+#define TRIM_CONNS 256         /* at least; so many cost more than a megabyte */
+#define PATIENCE 10            /* the part of request_timeout after which somebody may give way */
+#define TLS_STARTS_PER_TURN 16 /* they cost more than a delivery */
+#define DRAIN_MS 500           /* time for requests under way when the receiver ends */
+#define DRAIN_IDLE_MS 100      /* the same for requests that may be on their way */
 
 typedef enum WbPhase
 {
+	WB_PHASE_TLS_START, /* TLS is being agreed on */
 	WB_PHASE_NEW,       /* nothing has arrived yet */
 	WB_PHASE_IDLE,      /* a request was answered, and nothing of another has arrived */
 	WB_PHASE_RECEIVING, /* a request has begun */
@@ -89,6 +92,7 @@ static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
 static int most_conns = 0; /* since memory was given back */
 static int idle_count = 0;
+static int tls_starts = 0; /* attempted in this turn */
 static bool draining = false;
 
 static WbConn *who_gives_way(void);
@@ -97,6 +101,7 @@ static StringInfo output(WbConn *conn);
 static void free_output(WbConn *conn);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
+static void start_tls(WbConn *conn);
 static void receive(WbConn *conn);
 static void discard(WbConn *conn);
 static void check_unpinned(WbConn *conn);
@@ -113,11 +118,13 @@ static void mark_dirty(WbConn *conn);
 static void write_out(WbConn *conn);
 static void finish_writing(WbConn *conn);
 static void end_conn(WbConn *conn);
+static void linger(WbConn *conn);
 static void close_conn(WbConn *conn);
 static void free_closed(void);
 static void count_answer(WbAnswer answer);
 static void resume_batches(void);
 static void trim_memory(void);
+static void count_tls_failure(void);
 
 void
 wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
@@ -166,7 +173,7 @@ wb_conns_have_room(void)
 static WbConn *
 who_gives_way(void)
 {
-	static const WbPhase order[] = {WB_PHASE_LINGERING, WB_PHASE_NEW, WB_PHASE_IDLE,
+	static const WbPhase order[] = {WB_PHASE_LINGERING, WB_PHASE_TLS_START, WB_PHASE_NEW, WB_PHASE_IDLE,
 									WB_PHASE_RECEIVING, WB_PHASE_WRITING};
 	int64 long_ago_ms = wb_loop_now_ms(loop) - wb_request_timeout_ms / PATIENCE;
 
@@ -203,14 +210,15 @@ give_way(WbConn *conn)
 }
 
 /*
- * Takes over an accepted, non-blocking socket, unless its address has enough of
- * them: those are closed without a word.
+ * Takes over an accepted, non-blocking socket, on which the client speaks TLS or
+ * not, unless its address has enough of them: those are closed without a word.
  */
 void
-wb_conn_open(int fd, const struct sockaddr_storage *peer)
+wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls)
 {
 	WbConn *conn = MemoryContextAllocExtended(conn_context, sizeof(WbConn),
 											  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	WbPhase phase = with_tls ? WB_PHASE_TLS_START : WB_PHASE_NEW;
 	WbStream stream;
 
 	wb_stream_open_plain(&stream, fd);
@@ -231,7 +239,8 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer)
 		if (victim)
 			give_way(victim);
 	}
-	if (!wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
+	if ((with_tls && !wb_tls_begin(&stream)) ||
+		!wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
 	{
 		wb_client_leave(&conn->client);
 		stream.transport->close(&stream);
@@ -239,8 +248,8 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer)
 		return;
 	}
 	conn->stream = stream;
-	dlist_push_tail(&phases[WB_PHASE_NEW], &conn->phase_node);
-	set_phase(conn, WB_PHASE_NEW);
+	dlist_push_tail(&phases[phase], &conn->phase_node);
+	set_phase(conn, phase);
 	conn_count++;
 	pg_atomic_write_u32(&slot->connections, conn_count);
 }
@@ -294,6 +303,9 @@ on_ready(void *owner, int ready)
 
 	switch (conn->phase)
 	{
+		case WB_PHASE_TLS_START:
+			start_tls(conn);
+			break;
 		case WB_PHASE_NEW:
 		case WB_PHASE_IDLE:
 		case WB_PHASE_RECEIVING:
@@ -306,6 +318,39 @@ on_ready(void *owner, int ready)
 			discard(conn);
 			break;
 		case WB_PHASES:
+			break;
+	}
+	if (conn->stream.has_more && conn->phase != WB_PHASE_WRITING)
+		wb_loop_again(loop, &conn->watch);
+}
+
+/*
+ * Goes on with a handshake, unless enough others have had their turn: a flood
+ * of them must not keep deliveries waiting.  The socket stays ready then.
+ */
+static void
+start_tls(WbConn *conn)
+{
+	if (tls_starts == TLS_STARTS_PER_TURN)
+		return;
+	tls_starts++;
+	switch (conn->stream.transport->start(&conn->stream))
+	{
+		case WB_TLS_START_DONE:
+			wb_loop_change(loop, &conn->watch, WB_READABLE);
+			set_phase(conn, WB_PHASE_NEW);
+			break;
+		case WB_TLS_START_AGAIN:
+			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
+			break;
+		case WB_TLS_START_FAILED:
+			count_tls_failure();
+			wb_loop_change(loop, &conn->watch, WB_READABLE);
+			linger(conn);
+			break;
+		case WB_TLS_START_NO_TLS:
+			set_phase(conn, WB_PHASE_RECEIVING);
+			refuse(conn, WB_ANSWER_MALFORMED);
 			break;
 	}
 }
@@ -329,6 +374,8 @@ receive(WbConn *conn)
 	}
 	got = conn->stream.transport->read(&conn->stream, input->data + input->length,
 									   input->capacity - input->length);
+	/* reading may have to wait until something of TLS itself has been written */
+	wb_loop_change(loop, &conn->watch, got == WB_STREAM_AGAIN ? conn->stream.awaits : WB_READABLE);
 	if (got == WB_STREAM_AGAIN)
 		return;
 	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
@@ -584,7 +631,7 @@ write_out(WbConn *conn)
 		{
 			if (conn->phase != WB_PHASE_WRITING)
 				set_phase(conn, WB_PHASE_WRITING);
-			wb_loop_change(loop, &conn->watch, WB_WRITABLE);
+			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
 			return;
 		}
 		if (put < 0)
@@ -609,6 +656,8 @@ finish_writing(WbConn *conn)
 		end_conn(conn);
 		return;
 	}
+	if (conn->stream.has_more)
+		wb_loop_again(loop, &conn->watch);
 	if (conn->input.start < conn->input.length)
 	{
 		if (conn->phase != WB_PHASE_RECEIVING || conn->input.head_length == 0)
@@ -638,6 +687,13 @@ end_conn(WbConn *conn)
 		close_conn(conn);
 		return;
 	}
+	linger(conn);
+}
+
+/* Writes no more, and drops what the client still sends for a while. */
+static void
+linger(WbConn *conn)
+{
 	conn->stream.transport->finish(&conn->stream);
 	give_back_buffer(conn);
 	conn->linger_until_ms = wb_loop_now_ms(loop) + wb_request_timeout_ms;
@@ -650,6 +706,8 @@ close_conn(WbConn *conn)
 	if (conn->is_closed)
 		return;
 	conn->is_closed = true;
+	if (conn->phase == WB_PHASE_TLS_START)
+		count_tls_failure();
 	wb_loop_remove(loop, &conn->watch);
 	conn->stream.transport->close(&conn->stream);
 	wb_client_leave(&conn->client);
@@ -682,6 +740,12 @@ static void
 count_answer(WbAnswer answer)
 {
 	wb_count(&slot->counters[wb_answer_counter(answer)], 1);
+}
+
+static void
+count_tls_failure(void)
+{
+	wb_count(&slot->tls_failures, 1);
 }
 
 /*
@@ -724,6 +788,7 @@ wb_conns_expire(void)
 {
 	int64 now_ms = wb_loop_now_ms(loop);
 
+	tls_starts = 0;
 	resume_batches();
 	trim_memory();
 

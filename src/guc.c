@@ -32,6 +32,11 @@
 char *wb_database;
 char *wb_listen_addresses;
 int wb_port;
+int wb_tls_port;
+char *wb_tls_cert_file;
+char *wb_tls_key_file;
+int wb_tls_min_version;
+char *wb_tls_client_ca_file;
 int wb_receivers;
 char *wb_public_url;
 int wb_max_connections;
@@ -49,6 +54,14 @@ int wb_http_connect_timeout_ms;
 int wb_http_max_response_kb;
 char *wb_http_ca_file;
 bool wb_http_allow_insecure;
+
+/* Also as ssl_min_protocol_version has them. */
+static const struct config_enum_entry tls_versions[] = {
+	{"1.2", WB_TLS_1_2, false},
+	{"1.3", WB_TLS_1_3, false},
+	{"TLSv1.2", WB_TLS_1_2, true},
+	{"TLSv1.3", WB_TLS_1_3, true},
+	{NULL, 0, false}};
 
 /* As it was given, and as it was understood. */
 static char *trusted_proxies_text;
@@ -76,8 +89,31 @@ wb_guc_init(void)
 				  "Comma-separated; \"*\" stands for all addresses.",
 				  &wb_listen_addresses, "127.0.0.1", NULL);
 	define_int("webhook_bridge.port",
-			   "Sets the TCP port to listen on for deliveries.", NULL,
-			   &wb_port, 8090, 1, 65535, 0);
+			   "Sets the TCP port to listen on for deliveries without TLS.",
+			   "0 stands for none.",
+			   &wb_port, 8090, 0, 65535, 0);
+	define_int("webhook_bridge.tls_port",
+			   "Sets the TCP port to listen on for deliveries over TLS.",
+			   "0 stands for none.",
+			   &wb_tls_port, 0, 0, 65535, 0);
+	define_string("webhook_bridge.tls_cert_file",
+				  "Sets the file of the receiver's TLS certificate.",
+				  "PEM, with the intermediate certificates after it. "
+				  "A relative path starts at the data directory.",
+				  &wb_tls_cert_file, "server.crt", NULL);
+	DefineCustomStringVariable("webhook_bridge.tls_key_file",
+							   "Sets the file of the private key of the receiver's TLS certificate.",
+							   "PEM, without a passphrase.",
+							   &wb_tls_key_file, "server.key",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomEnumVariable("webhook_bridge.tls_min_version",
+							 "Sets the minimum version of TLS that senders have to speak.", NULL,
+							 &wb_tls_min_version, WB_TLS_1_2, tls_versions,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_string("webhook_bridge.tls_client_ca_file",
+				  "Sets the file of the certificate authorities that senders are verified with.",
+				  "If it is set, only senders with a certificate of one of these can connect over TLS.",
+				  &wb_tls_client_ca_file, "", NULL);
 	define_int("webhook_bridge.receivers",
 			   "Sets the number of receiver processes.",
 			   "Each takes one of max_worker_processes, and the launcher another one.",

@@ -14,7 +14,12 @@
 
 extern char *wb_database;
 extern char *wb_listen_addresses;
-extern int wb_port;
+extern int wb_port;     /* 0: none */
+extern int wb_tls_port; /* 0: none */
+extern char *wb_tls_cert_file;
+extern char *wb_tls_key_file;
+extern int wb_tls_min_version; /* a WbTlsVersion */
+extern char *wb_tls_client_ca_file;
 extern int wb_receivers;
 extern char *wb_public_url;
 extern int wb_max_connections;
@@ -32,6 +37,12 @@ extern int wb_http_connect_timeout_ms;
 extern int wb_http_max_response_kb;
 extern char *wb_http_ca_file;
 extern bool wb_http_allow_insecure;
+
+typedef enum WbTlsVersion
+{
+	WB_TLS_1_2,
+	WB_TLS_1_3
+} WbTlsVersion;
 
 /* Bounds shared by settings and tables. */
 #define WB_MAX_RECEIVERS 32

@@ -31,6 +31,7 @@
 #include "listener.h"
 #include "receiver.h"
 #include "shmem.h"
+#include "tls.h"
 
 #define TICK_MS 250 /* how soon CREATE and DROP EXTENSION are noticed */
 #define RETRY_LISTEN_MS 1000
@@ -165,6 +166,7 @@ handle_signals(void)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
+		wb_tls_reload();
 		if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
 		{
 			wb_listeners_close();

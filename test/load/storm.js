@@ -5,6 +5,8 @@
 // answered, and a record of what became of each.
 //
 //   port         where the receiver listens, on 127.0.0.1
+//   ca           file of the authority that its certificate must be of: TLS
+//   fresh        1: a connection for each delivery, and no session is resumed
 //   path, secret of an endpoint of provider ecomanager
 //   next_secret  what senders sign with once they have switched
 //   outcomes     file that gets a line "ID<tab>STATUS" for every delivery sent,
@@ -20,15 +22,18 @@
 // SIGTERM, or without its parent, it ends after the answers that are due.  At
 // each SIGUSR2 one more of the connections switches to next_secret, after the
 // answer that is due.  Every 25 ms it prints a line "sent N acknowledged N
-// refused N lost N switched N".
+// refused N lost N switched N unopened N certificate N": unopened are the
+// connections that failed before they could be used, and certificate is the
+// serial number of the one seen last.
 
 const crypto = require('crypto');
 const fs = require('fs');
 const net = require('net');
+const tls = require('tls');
 
 const options = {
     path: '/', secret: '', next_secret: '', outcomes: '/dev/null',
-    connections: '64', count: '0', first: '1', size: '300', pause: '10',
+    connections: '64', count: '0', first: '1', size: '300', pause: '10', ca: '', fresh: '',
 };
 for (const argument of process.argv.slice(2)) {
     const [, name, value] = /^(\w+)=(.*)$/s.exec(argument);
@@ -38,9 +43,10 @@ const limit = Number(options.count) || Infinity;
 const first = Number(options.first);
 const parent = process.ppid;
 
-const PATIENCE_MS = 15000; // for one answer
+const PATIENCE_MS = 15000; // for one answer, or a connection
 const statuses = []; // by id, from the first
-const tally = {sent: 0, acknowledged: 0, refused: 0, lost: 0, switched: 0};
+const tally = {sent: 0, acknowledged: 0, refused: 0, lost: 0, switched: 0, unopened: 0, certificate: 0};
+const secureContext = options.ca && tls.createSecureContext({ca: fs.readFileSync(options.ca)});
 const clients = new Set();
 let to_switch = 0; // connections, in all
 let ending = false;
@@ -75,12 +81,24 @@ class Client {
     connect() {
         this.pending = null;
         this.input = '';
-        this.socket = net.connect({host: '127.0.0.1', port: Number(options.port), noDelay: true});
+        this.is_open = false;
+        this.begun_at = Date.now();
+        const address = {host: '127.0.0.1', port: Number(options.port), noDelay: true};
+        this.socket = secureContext ? tls.connect({...address, secureContext}) : net.connect(address);
+        this.socket.setNoDelay();
         this.socket.setEncoding('latin1');
-        this.socket.on('connect', () => this.next());
+        this.socket.on(secureContext ? 'secureConnect' : 'connect', () => this.opened());
         this.socket.on('data', (data) => this.receive(data));
         this.socket.on('error', () => {}); // 'close' follows
         this.socket.on('close', () => this.closed());
+    }
+
+    opened() {
+        this.is_open = true;
+        if (secureContext) {
+            tally.certificate = parseInt(this.socket.getPeerCertificate().serialNumber, 16);
+        }
+        this.next();
     }
 
     next() {
@@ -110,7 +128,7 @@ class Client {
         }
         this.input = this.input.slice(total);
         this.answered(Number(head.slice(9, 12)));
-        if (/^connection: *close/im.test(head)) {
+        if (options.fresh || /^connection: *close/im.test(head)) {
             this.socket.destroy();
         } else {
             this.next();
@@ -129,6 +147,9 @@ class Client {
     }
 
     closed() {
+        if (!this.is_open) {
+            tally.unopened++;
+        }
         if (this.pending) {
             tally.lost++;
         }
@@ -160,7 +181,9 @@ const reporting = setInterval(() => {
     report();
     ending ||= process.ppid !== parent;
     for (const client of clients) {
-        if (client.pending ? client.pending.sent_at < Date.now() - PATIENCE_MS : ending) {
+        const waits = client.pending || !client.is_open;
+        const since = client.pending ? client.pending.sent_at : client.begun_at;
+        if (waits ? since < Date.now() - PATIENCE_MS : ending) {
             client.socket.destroy();
         }
     }
