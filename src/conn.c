@@ -37,10 +37,12 @@
 
 #define KEEP_BUFFER 65536      /* a larger one is given back after the request */
 #define LINGER_MS 1000         /* of silence, in which a refused client can read why */
-#define KEPT_IDLE 10           /* the part of max_connections for those who have just been served */
-#define TRIM_CONNS 256         /* at least; so many cost more than a megabyte */
+#define TRIM_CONNS 32          /* worth giving their memory back to the system */
+#define TRIM_PAUSE_MS 1000     /* but not again and again */
 #define PATIENCE 10            /* the part of request_timeout after which somebody may give way */
+#define IDLE_PATIENCE 100      /* the same for who is idle, if nobody else does */
 #define TLS_STARTS_PER_TURN 16 /* they cost more than a delivery */
+#define SHED_TURNS 3           /* and as many more as there are connections for */
 #define DRAIN_MS 500           /* time for requests under way when the receiver ends */
 #define DRAIN_IDLE_MS 100      /* the same for requests that may be on their way */
 
@@ -90,9 +92,9 @@ static dlist_head phases[WB_PHASES];
 static slist_head dirty = SLIST_STATIC_INIT(dirty);
 static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
-static int most_conns = 0; /* since memory was given back */
-static int idle_count = 0;
-static int tls_starts = 0; /* attempted in this turn */
+static int most_conns = 0;  /* since memory was given back */
+static int64 opened_ms = 0; /* when the last one came */
+static int tls_starts = 0;  /* attempted in this turn */
 static bool draining = false;
 
 static WbConn *who_gives_way(void);
@@ -167,15 +169,16 @@ wb_conns_have_room(void)
  * The connection to be closed for a newcomer, or NULL.  Who is idle comes
  * before who is in the middle of a request, as long as neither is so for a short
  * time only: who sends one request after the other is idle now and then, too.
- * Of those, who has been idle for longest gives way, but a flood of newcomers
- * does not drive out the last of them; it has to wait.
+ * Such senders give way last, and only now and then, however many newcomers
+ * there are.
  */
 static WbConn *
 who_gives_way(void)
 {
 	static const WbPhase order[] = {WB_PHASE_LINGERING, WB_PHASE_TLS_START, WB_PHASE_NEW, WB_PHASE_IDLE,
 									WB_PHASE_RECEIVING, WB_PHASE_WRITING};
-	int64 long_ago_ms = wb_loop_now_ms(loop) - wb_request_timeout_ms / PATIENCE;
+	int64 now_ms = wb_loop_now_ms(loop);
+	int64 long_ago_ms = now_ms - wb_request_timeout_ms / PATIENCE;
 
 	for (int i = 0; i < (int) lengthof(order); i++)
 	{
@@ -191,9 +194,14 @@ who_gives_way(void)
 				return conn;
 		}
 	}
-	if (idle_count <= wb_max_connections / KEPT_IDLE)
-		return NULL;
-	return dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]);
+	if (!dlist_is_empty(&phases[WB_PHASE_IDLE]))
+	{
+		WbConn *conn = dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]);
+
+		if (conn->since_ms <= now_ms - wb_request_timeout_ms / IDLE_PATIENCE || opened_ms <= long_ago_ms)
+			return conn;
+	}
+	return NULL;
 }
 
 /* Who has sent a part of a request is told, if its socket takes that at once. */
@@ -251,6 +259,7 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls)
 	dlist_push_tail(&phases[phase], &conn->phase_node);
 	set_phase(conn, phase);
 	conn_count++;
+	opened_ms = wb_loop_now_ms(loop);
 	pg_atomic_write_u32(&slot->connections, conn_count);
 }
 
@@ -286,7 +295,6 @@ set_phase(WbConn *conn, WbPhase phase)
 					: draining                    ? DRAIN_MS
 												  : wb_request_timeout_ms;
 
-	idle_count += (phase == WB_PHASE_IDLE) - (conn->phase == WB_PHASE_IDLE);
 	dlist_delete(&conn->phase_node);
 	dlist_push_tail(&phases[phase], &conn->phase_node);
 	conn->phase = phase;
@@ -711,7 +719,6 @@ close_conn(WbConn *conn)
 	wb_loop_remove(loop, &conn->watch);
 	conn->stream.transport->close(&conn->stream);
 	wb_client_leave(&conn->client);
-	idle_count -= conn->phase == WB_PHASE_IDLE;
 	dlist_delete(&conn->phase_node);
 	give_back_buffer(conn);
 	slist_push_head(&closed, &conn->closed_node);
@@ -750,7 +757,8 @@ count_tls_failure(void)
 
 /*
  * Lets batches be stored again when what had arrived during the last one has
- * been refused: after as many turns as it takes to hear each connection once.
+ * been refused: after as many turns as it takes to accept who has come, and to
+ * hear each connection once.
  */
 static void
 resume_batches(void)
@@ -759,24 +767,27 @@ resume_batches(void)
 
 	if (!wb_batch_sheds())
 		return;
-	if (turns++ <= conn_count / WB_EVENTS_PER_TURN && wb_loop_is_behind(loop))
+	if (turns++ < conn_count / WB_EVENTS_PER_TURN + SHED_TURNS && wb_loop_is_behind(loop))
 		return;
 	turns = 0;
 	wb_batch_resume();
 }
 
 /*
- * When most of many connections have ended, gives the memory that was theirs
- * back to the system, which the C library does by itself only at the very end
- * of it.
+ * When many connections have ended, gives the memory that was theirs back to the
+ * system, which the C library does by itself only at the very end of it.
  */
 static void
 trim_memory(void)
 {
+	static int64 again_at_ms = 0;
+	int64 now_ms = wb_loop_now_ms(loop);
+
 	most_conns = Max(most_conns, conn_count);
-	if (most_conns < TRIM_CONNS || conn_count > most_conns / 4)
+	if (most_conns - conn_count < TRIM_CONNS || now_ms < again_at_ms)
 		return;
 	most_conns = conn_count;
+	again_at_ms = now_ms + TRIM_PAUSE_MS;
 #ifdef __GLIBC__
 	malloc_trim(0);
 #endif
