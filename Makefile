@@ -9,7 +9,7 @@ headers := $(wildcard src/*.h)
 pure    := $(shell grep -L 'postgres\.h' $(sources) </dev/null)
 
 OBJS = $(sources:.c=.o)
-SHLIB_LINK = -lcurl -lcrypto
+SHLIB_LINK = -lcurl -lssl -lcrypto
 
 # CREATE EXTENSION runs the numbered files in order, the providers after 3*.
 install_scripts := $(sort $(wildcard extension/[0-3]*.sql)) \

@@ -48,7 +48,7 @@ COMMENT ON COLUMN webhook_bridge.events.headers IS
 COMMENT ON COLUMN webhook_bridge.events.payload IS
 'The body, byte for byte, if it is JSON that can be cast to jsonb; else null';
 COMMENT ON COLUMN webhook_bridge.events.raw_body IS 'The body if it is not in payload; else null';
-COMMENT ON COLUMN webhook_bridge.events.remote_addr IS 'Address of the client that connected';
+COMMENT ON COLUMN webhook_bridge.events.remote_addr IS 'Address of the client: who has connected, or whom one of webhook_bridge.trusted_proxies names';
 COMMENT ON COLUMN webhook_bridge.events.secret_label IS 'Label of the secret that matched';
 COMMENT ON COLUMN webhook_bridge.events.verified IS
 'Whether the signature was right; only endpoints with allow_unverified have others';

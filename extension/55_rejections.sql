@@ -36,7 +36,7 @@ COMMENT ON COLUMN webhook_bridge.rejections.headers IS
 'Header fields in order of arrival, with their spelling; repeated ones are repeated';
 COMMENT ON COLUMN webhook_bridge.rejections.body IS 'The body, or its first 8192 bytes';
 COMMENT ON COLUMN webhook_bridge.rejections.body_size IS 'Bytes of the whole body, as far as it was announced or read';
-COMMENT ON COLUMN webhook_bridge.rejections.remote_addr IS 'Address of the client that connected';
+COMMENT ON COLUMN webhook_bridge.rejections.remote_addr IS 'Address of the client: who has connected, or whom one of webhook_bridge.trusted_proxies names';
 
 CREATE FUNCTION webhook_bridge.admit(
     path text,

@@ -51,6 +51,9 @@ static const AnswerText answers[] = {
 								   "{\"error\":\"request target is too long\"}", WB_COUNT_TOO_LARGE},
 	[WB_ANSWER_EXPECTATION_FAILED] = {417, "Expectation Failed", "",
 									  "{\"error\":\"expectation cannot be met\"}", WB_COUNT_MALFORMED},
+	/* RFC 6585, section 4; in a second who was refused may send as much again */
+	[WB_ANSWER_TOO_MANY] = {429, "Too Many Requests", "Retry-After: 1\r\n",
+							"{\"error\":\"too many requests\"}", WB_COUNT_RATE_LIMITED},
 	[WB_ANSWER_HEAD_TOO_LARGE] = {431, "Request Header Fields Too Large", "",
 								  "{\"error\":\"header is too large\"}", WB_COUNT_TOO_LARGE},
 	[WB_ANSWER_NOT_IMPLEMENTED] = {501, "Not Implemented", "",

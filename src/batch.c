@@ -104,6 +104,7 @@ static TimeoutId transaction_timeout;
 static volatile sig_atomic_t timed_out;   /* how often, in the current transaction */
 static int batch_limit = MAX_BATCH_LIMIT; /* lower while transactions take too long */
 static bool judged_slowly;                /* in the last transaction */
+static bool shedding = false;
 
 static void on_timeout(void);
 static TimestampTz deadline_from(TimestampTz now);
@@ -226,6 +227,11 @@ wb_batch_store(void)
 
 	if (delivery_count == 0)
 		return true;
+	if (shedding)
+	{
+		wb_batch_refuse();
+		return false;
+	}
 
 	prepare_partitions(false);
 	until = deadline_from(GetCurrentTimestamp());
@@ -238,7 +244,10 @@ wb_batch_store(void)
 		/* many slow rows may be too much for one transaction */
 		in_time = failure.sqlstate != ERRCODE_QUERY_CANCELED;
 		if (!in_time)
+		{
 			batch_limit = Max(delivery_count / 4, 1);
+			shedding = true;
+		}
 
 		if (!befalls_all(failure.sqlstate))
 			prepare_partitions(true); /* somebody may have dropped one */
@@ -257,6 +266,23 @@ wb_batch_store(void)
 		record_rejections();
 	(void) pgstat_report_stat(false);
 	return in_time;
+}
+
+/*
+ * Whether batches are refused without an attempt.  So it is after a transaction
+ * that ran out of time, until the caller has read what arrived meanwhile: who
+ * has waited for one is not made to wait for another.
+ */
+bool
+wb_batch_sheds(void)
+{
+	return shedding;
+}
+
+void
+wb_batch_resume(void)
+{
+	shedding = false;
 }
 
 /* Gives up the batch without an attempt. */

@@ -16,6 +16,8 @@ extern int wb_batch_count(void);
 extern WbDelivery *wb_batch_get(int index);
 extern bool wb_batch_store(void);
 extern void wb_batch_refuse(void);
+extern bool wb_batch_sheds(void);
+extern void wb_batch_resume(void);
 extern void wb_batch_clear(void);
 
 extern bool wb_batch_probe_extension(void);

@@ -22,29 +22,36 @@
  */
 #include "postgres.h"
 
-#include <netinet/in.h>
+#include <malloc.h>
 
 #include "lib/ilist.h"
-#include "utils/inet.h"
 #include "utils/memutils.h"
 
 #include "batch.h"
+#include "client.h"
 #include "conn.h"
 #include "guc.h"
-#include "http_parse.h"
+#include "input.h"
 #include "stream.h"
+#include "tls.h"
 
-#define FIRST_BUFFER 8192 /* bytes; most deliveries fit */
-#define KEEP_BUFFER 65536 /* a larger one is given back after the request */
-#define KEEP_OUTPUT 8192  /* the same for answers */
-#define LINGER_MS 1000    /* of silence, in which a refused client can read why */
-#define DRAIN_MS 500      /* time for requests under way when the receiver ends */
-#define DRAIN_IDLE_MS 100 /* the same for requests that may be on their way */
+#define KEEP_BUFFER 65536      /* a larger one is given back after the request */
+#define LINGER_MS 1000         /* of silence, in which a refused client can read why */
+#define TRIM_CONNS 32          /* worth giving their memory back to the system */
+#define TRIM_PAUSE_MS 1000     /* but not again and again */
+#define PATIENCE 10            /* the part of request_timeout after which somebody may give way */
+#define IDLE_PATIENCE 100      /* the same for who is idle, if nobody else does */
+#define TLS_STARTS_PER_TURN 16 /* they cost more than a delivery */
+#define SHED_TURNS 3           /* and as many more as there are connections for */
+#define DRAIN_MS 500           /* time for requests under way when the receiver ends */
+#define DRAIN_IDLE_MS 100      /* the same for requests that may be on their way */
 
 typedef enum WbPhase
 {
-	WB_PHASE_IDLE,      /* nothing of a request has arrived */
-	WB_PHASE_RECEIVING, /* a request has begun; also a new connection */
+	WB_PHASE_TLS_START, /* TLS is being agreed on */
+	WB_PHASE_NEW,       /* nothing has arrived yet */
+	WB_PHASE_IDLE,      /* a request was answered, and nothing of another has arrived */
+	WB_PHASE_RECEIVING, /* a request has begun */
 	WB_PHASE_WRITING,   /* the client is slow to take its answers */
 	WB_PHASE_LINGERING, /* answered for the last time, its input is dropped */
 	WB_PHASES
@@ -58,27 +65,13 @@ typedef struct WbConn
 	slist_node dirty_node;
 	slist_node closed_node;
 	WbPhase phase;
+	int64 since_ms;
 	int64 deadline_ms;
 	int64 linger_until_ms; /* while lingering, whatever still arrives */
 	bool is_dirty;
 	bool is_closed;
 
-	/* input: start <= length <= capacity */
-	char *data;
-	size_t capacity;
-	size_t length; /* bytes received */
-	size_t start;  /* where the current request begins */
-	size_t seen;   /* of its head, already looked at */
-
-	/* the current request, once its head is complete */
-	size_t head_length; /* 0 while the head is incomplete */
-	WbHttpFraming framing;
-	uint64 content_length;
-	size_t body_limit;  /* bytes */
-	size_t body_length; /* bytes that are ready */
-	bool body_complete;
-	WbHttpChunks chunks;
-	bool continue_due; /* the client waits for 100 Continue */
+	WbInput input;
 
 	/* output */
 	StringInfoData out;
@@ -88,53 +81,65 @@ typedef struct WbConn
 	WbAnswer final;
 	bool close_after; /* close when out is written */
 
-	inet remote_addr;
+	WbClient client;
 } WbConn;
 
 static WbLoop *loop;
 static WbSlot *slot;
-static MemoryContext conn_context;
+static MemoryContext conn_context;   /* of WbConn */
+static MemoryContext output_context; /* of their answers */
 static dlist_head phases[WB_PHASES];
 static slist_head dirty = SLIST_STATIC_INIT(dirty);
 static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
-static size_t buffered = 0; /* bytes of all input buffers */
+static int most_conns = 0;  /* since memory was given back */
+static int64 opened_ms = 0; /* when the last one came */
+static int tls_starts = 0;  /* attempted in this turn */
 static bool draining = false;
-static WbHttpHead head; /* of the request being parsed */
 
-static void init_output(WbConn *conn);
+static WbConn *who_gives_way(void);
+static void give_way(WbConn *conn);
+static StringInfo output(WbConn *conn);
+static void free_output(WbConn *conn);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
+static void start_tls(WbConn *conn);
 static void receive(WbConn *conn);
 static void discard(WbConn *conn);
-static bool make_space(WbConn *conn);
 static void check_unpinned(WbConn *conn);
 static void give_back_buffer(WbConn *conn);
 static void give_back_idle_buffers(void);
 static void parse(WbConn *conn);
-static bool parse_head(WbConn *conn);
-static bool check_body_limit(WbConn *conn, uint64 size);
-static bool complete_body(WbConn *conn);
-static void refuse_body(WbConn *conn, uint64 size);
+static bool is_welcome(WbConn *conn);
+static bool has_room(WbConn *conn);
+static void refuse_body(WbConn *conn);
 static bool submit(WbConn *conn);
-static WbDelivery *hand_over(WbConn *conn);
+static WbDelivery *hand_over(WbConn *conn, const WbHttpHead *head);
 static void refuse(WbConn *conn, WbAnswer answer);
 static void mark_dirty(WbConn *conn);
 static void write_out(WbConn *conn);
 static void finish_writing(WbConn *conn);
 static void end_conn(WbConn *conn);
+static void linger(WbConn *conn);
 static void close_conn(WbConn *conn);
 static void free_closed(void);
 static void count_answer(WbAnswer answer);
-static void set_remote_addr(WbConn *conn, const struct sockaddr_storage *peer);
+static void resume_batches(void);
+static void trim_memory(void);
+static void count_tls_failure(void);
 
 void
 wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
 {
 	loop = receiver_loop;
 	slot = receiver_slot;
-	conn_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge connections",
-										 ALLOCSET_DEFAULT_SIZES);
+	/* one that gives memory back to the system when connections have ended */
+	conn_context = SlabContextCreate(TopMemoryContext, "webhook_bridge connections",
+									 SLAB_DEFAULT_BLOCK_SIZE, sizeof(WbConn));
+	output_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge answers",
+										   ALLOCSET_DEFAULT_SIZES);
+	wb_inputs_init();
+	wb_clients_init();
 	for (int i = 0; i < WB_PHASES; i++)
 		dlist_init(&phases[i]);
 }
@@ -146,8 +151,8 @@ wb_conns_count(void)
 }
 
 /*
- * Whether one more connection may be accepted.  At the limit that takes an
- * idle one, which wb_conns_make_room() closes.
+ * Whether one more connection may be accepted.  At the limit that takes one
+ * that gives way.
  */
 bool
 wb_conns_have_room(void)
@@ -157,49 +162,128 @@ wb_conns_have_room(void)
 		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
 
 	return conn_count < wb_max_connections ||
-		   (conn_count == wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]));
+		   (conn_count == wb_max_connections && who_gives_way() != NULL);
 }
 
-/* At the limit, the connection that has been idle for longest gives way. */
-void
-wb_conns_make_room(void)
+/*
+ * The connection to be closed for a newcomer, or NULL.  Who is idle comes
+ * before who is in the middle of a request, as long as neither is so for a short
+ * time only: who sends one request after the other is idle now and then, too.
+ * Such senders give way last, and only now and then, however many newcomers
+ * there are.
+ */
+static WbConn *
+who_gives_way(void)
 {
-	if (conn_count >= wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]))
-		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
+	static const WbPhase order[] = {WB_PHASE_LINGERING, WB_PHASE_TLS_START, WB_PHASE_NEW, WB_PHASE_IDLE,
+									WB_PHASE_RECEIVING, WB_PHASE_WRITING};
+	int64 now_ms = wb_loop_now_ms(loop);
+	int64 long_ago_ms = now_ms - wb_request_timeout_ms / PATIENCE;
+
+	for (int i = 0; i < (int) lengthof(order); i++)
+	{
+		dlist_iter iter;
+
+		dlist_foreach(iter, &phases[order[i]])
+		{
+			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
+
+			if (conn->since_ms > long_ago_ms)
+				break;
+			if (conn->pending == 0 && !conn->is_dirty)
+				return conn;
+		}
+	}
+	if (!dlist_is_empty(&phases[WB_PHASE_IDLE]))
+	{
+		WbConn *conn = dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]);
+
+		if (conn->since_ms <= now_ms - wb_request_timeout_ms / IDLE_PATIENCE || opened_ms <= long_ago_ms)
+			return conn;
+	}
+	return NULL;
 }
 
-/* Takes over an accepted, non-blocking socket. */
+/* Who has sent a part of a request is told, if its socket takes that at once. */
+static void
+give_way(WbConn *conn)
+{
+	if (conn->phase == WB_PHASE_RECEIVING)
+	{
+		wb_answer_append(output(conn), WB_ANSWER_UNAVAILABLE, (WbAnswerForm){.keep_alive = false});
+		count_answer(WB_ANSWER_UNAVAILABLE);
+		(void) conn->stream.transport->write(&conn->stream, conn->out.data, conn->out.len);
+	}
+	close_conn(conn);
+}
+
+/*
+ * Takes over an accepted, non-blocking socket, on which the client speaks TLS or
+ * not, unless its address has enough of them: those are closed without a word.
+ */
 void
-wb_conn_open(int fd, const struct sockaddr_storage *peer)
+wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls)
 {
 	WbConn *conn = MemoryContextAllocExtended(conn_context, sizeof(WbConn),
 											  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	WbPhase phase = with_tls ? WB_PHASE_TLS_START : WB_PHASE_NEW;
 	WbStream stream;
 
 	wb_stream_open_plain(&stream, fd);
-	if (conn == NULL || !wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
+	if (conn == NULL || !wb_client_arrive(&conn->client, peer))
 	{
 		stream.transport->close(&stream);
 		if (conn)
+		{
 			pfree(conn);
+			count_answer(WB_ANSWER_TOO_MANY);
+		}
+		return;
+	}
+	if (conn_count >= wb_max_connections)
+	{
+		WbConn *victim = who_gives_way();
+
+		if (victim)
+			give_way(victim);
+	}
+	if ((with_tls && !wb_tls_begin(&stream)) ||
+		!wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
+	{
+		wb_client_leave(&conn->client);
+		stream.transport->close(&stream);
+		pfree(conn);
 		return;
 	}
 	conn->stream = stream;
-	init_output(conn);
-	set_remote_addr(conn, peer);
-	dlist_push_tail(&phases[WB_PHASE_RECEIVING], &conn->phase_node);
-	set_phase(conn, WB_PHASE_RECEIVING);
+	dlist_push_tail(&phases[phase], &conn->phase_node);
+	set_phase(conn, phase);
 	conn_count++;
+	opened_ms = wb_loop_now_ms(loop);
 	pg_atomic_write_u32(&slot->connections, conn_count);
 }
 
-static void
-init_output(WbConn *conn)
+/* Where answers are appended; there is none while there is nothing to write. */
+static StringInfo
+output(WbConn *conn)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(conn_context);
+	if (conn->out.data == NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(output_context);
 
-	initStringInfo(&conn->out);
-	MemoryContextSwitchTo(old_context);
+		initStringInfo(&conn->out);
+		MemoryContextSwitchTo(old_context);
+	}
+	return &conn->out;
+}
+
+static void
+free_output(WbConn *conn)
+{
+	if (conn->out.data)
+		pfree(conn->out.data);
+	memset(&conn->out, 0, sizeof(conn->out));
+	conn->sent = 0;
 }
 
 /* Moves a connection to the end of a phase's list and gives it new time. */
@@ -214,7 +298,10 @@ set_phase(WbConn *conn, WbPhase phase)
 	dlist_delete(&conn->phase_node);
 	dlist_push_tail(&phases[phase], &conn->phase_node);
 	conn->phase = phase;
-	conn->deadline_ms = wb_loop_now_ms(loop) + time_ms;
+	conn->since_ms = wb_loop_now_ms(loop);
+	conn->deadline_ms = conn->since_ms + time_ms;
+	if (phase == WB_PHASE_IDLE)
+		wb_client_rest(&conn->client);
 }
 
 static void
@@ -224,6 +311,10 @@ on_ready(void *owner, int ready)
 
 	switch (conn->phase)
 	{
+		case WB_PHASE_TLS_START:
+			start_tls(conn);
+			break;
+		case WB_PHASE_NEW:
 		case WB_PHASE_IDLE:
 		case WB_PHASE_RECEIVING:
 			receive(conn);
@@ -237,21 +328,62 @@ on_ready(void *owner, int ready)
 		case WB_PHASES:
 			break;
 	}
+	if (conn->stream.has_more && conn->phase != WB_PHASE_WRITING)
+		wb_loop_again(loop, &conn->watch);
+}
+
+/*
+ * Goes on with a handshake, unless enough others have had their turn: a flood
+ * of them must not keep deliveries waiting.  The socket stays ready then.
+ */
+static void
+start_tls(WbConn *conn)
+{
+	if (tls_starts == TLS_STARTS_PER_TURN)
+		return;
+	tls_starts++;
+	switch (conn->stream.transport->start(&conn->stream))
+	{
+		case WB_TLS_START_DONE:
+			wb_loop_change(loop, &conn->watch, WB_READABLE);
+			set_phase(conn, WB_PHASE_NEW);
+			break;
+		case WB_TLS_START_AGAIN:
+			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
+			break;
+		case WB_TLS_START_FAILED:
+			count_tls_failure();
+			wb_loop_change(loop, &conn->watch, WB_READABLE);
+			linger(conn);
+			break;
+		case WB_TLS_START_NO_TLS:
+			set_phase(conn, WB_PHASE_RECEIVING);
+			refuse(conn, WB_ANSWER_MALFORMED);
+			break;
+	}
 }
 
 /* Reads once, so that one busy client does not keep the others waiting. */
 static void
 receive(WbConn *conn)
 {
+	WbInput *input = &conn->input;
 	ssize_t got;
 
-	if (!make_space(conn))
+	check_unpinned(conn);
+	if (!wb_input_make_space(input))
 	{
-		refuse(conn, WB_ANSWER_UNAVAILABLE);
-		return;
+		give_back_idle_buffers();
+		if (!wb_input_make_space(input))
+		{
+			refuse(conn, WB_ANSWER_UNAVAILABLE);
+			return;
+		}
 	}
-	got = conn->stream.transport->read(&conn->stream, conn->data + conn->length,
-									   conn->capacity - conn->length);
+	got = conn->stream.transport->read(&conn->stream, input->data + input->length,
+									   input->capacity - input->length);
+	/* reading may have to wait until something of TLS itself has been written */
+	wb_loop_change(loop, &conn->watch, got == WB_STREAM_AGAIN ? conn->stream.awaits : WB_READABLE);
 	if (got == WB_STREAM_AGAIN)
 		return;
 	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
@@ -259,8 +391,8 @@ receive(WbConn *conn)
 		close_conn(conn);
 		return;
 	}
-	conn->length += got;
-	if (conn->phase == WB_PHASE_IDLE)
+	input->length += got;
+	if (conn->phase != WB_PHASE_RECEIVING)
 		set_phase(conn, WB_PHASE_RECEIVING);
 	parse(conn);
 }
@@ -282,54 +414,6 @@ discard(WbConn *conn)
 }
 
 /*
- * Makes sure that there is room to read into.  Buffers grow with what has
- * arrived, never with what a client announces.  False if memory is short.
- */
-static bool
-make_space(WbConn *conn)
-{
-	size_t limit = (size_t) wb_max_buffered_kb * 1024;
-	size_t capacity;
-	char *data;
-
-	check_unpinned(conn);
-	if (conn->start > 0)
-	{
-		memmove(conn->data, conn->data + conn->start, conn->length - conn->start);
-		conn->length -= conn->start;
-		conn->start = 0;
-	}
-	if (conn->length < conn->capacity)
-		return true;
-
-	capacity = Max(conn->capacity * 2, FIRST_BUFFER);
-	if (conn->head_length > 0)
-	{
-		/* no more than the request can need, with framing and the next one's beginning */
-		size_t body = conn->framing == WB_HTTP_LENGTH ? conn->content_length : conn->body_limit;
-
-		capacity = Min(capacity, conn->head_length + body + FIRST_BUFFER);
-		capacity = Max(capacity, conn->capacity + FIRST_BUFFER);
-	}
-	if (buffered + capacity - conn->capacity > limit)
-		give_back_idle_buffers();
-	if (buffered + capacity - conn->capacity > limit)
-		return false;
-	data = MemoryContextAllocExtended(conn_context, capacity, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
-	if (data == NULL)
-		return false;
-	if (conn->data)
-	{
-		memcpy(data, conn->data, conn->length);
-		pfree(conn->data);
-	}
-	buffered += capacity - conn->capacity;
-	conn->data = data;
-	conn->capacity = capacity;
-	return true;
-}
-
-/*
  * What the batch points to must neither move nor be freed.  Ending the process
  * is better than going on if it ever would.
  */
@@ -344,11 +428,7 @@ static void
 give_back_buffer(WbConn *conn)
 {
 	check_unpinned(conn);
-	if (conn->data)
-		pfree(conn->data);
-	buffered -= conn->capacity;
-	conn->data = NULL;
-	conn->capacity = conn->length = conn->start = 0;
+	wb_input_free(&conn->input);
 }
 
 /* Idle connections keep theirs for the next request only while there is plenty. */
@@ -365,138 +445,79 @@ give_back_idle_buffers(void)
 static void
 parse(WbConn *conn)
 {
-	while (!conn->has_final && !conn->close_after && conn->start < conn->length)
-	{
-		if (conn->head_length == 0 && !parse_head(conn))
-			return;
-		if (!conn->body_complete && !complete_body(conn))
-			return;
-		if (!submit(conn))
-			return;
-	}
-}
+	WbInput *input = &conn->input;
+	bool is_new = false; /* the request's head has just become complete */
 
-/* Deals with the head of the current request.  False if parsing cannot go on. */
-static bool
-parse_head(WbConn *conn)
-{
-	size_t available = conn->length - conn->start;
-	int length = wb_http_parse_head(conn->data + conn->start, available, conn->seen, &head);
+	while (!conn->has_final && !conn->close_after && input->start < input->length)
+	{
+		WbInputResult result = wb_input_look(input);
 
-	if (length < 0)
-	{
-		refuse(conn, wb_answer_for_status(-length));
-		return false;
-	}
-	if (length > wb_max_header_size ||
-		(length == WB_HTTP_INCOMPLETE && available >= (size_t) wb_max_header_size))
-	{
-		refuse(conn, WB_ANSWER_HEAD_TOO_LARGE);
-		return false;
-	}
-	if (length == WB_HTTP_INCOMPLETE)
-	{
-		conn->seen = available;
-		return false;
-	}
-
-	conn->head_length = length;
-	conn->framing = head.framing;
-	conn->content_length = head.framing == WB_HTTP_LENGTH ? head.content_length : 0;
-	conn->body_limit = wb_max_body_size;
-	conn->body_length = 0;
-	conn->body_complete = false;
-	memset(&conn->chunks, 0, sizeof(conn->chunks));
-	if (!check_body_limit(conn, conn->content_length))
-		return false;
-	if (head.expect_continue)
-	{
-		conn->continue_due = true;
-		mark_dirty(conn);
-	}
-	return true;
-}
-
-/*
- * Refuses a body that is larger than what its endpoint takes, or than what
- * there will ever be memory for.  Endpoints that take more than the setting
- * says are looked up only when it matters; those that take less refuse later,
- * when the delivery is judged.
- */
-static bool
-check_body_limit(WbConn *conn, uint64 size)
-{
-	if (conn->head_length + size + FIRST_BUFFER > (uint64) wb_max_buffered_kb * 1024)
-	{
-		refuse_body(conn, size);
-		return false;
-	}
-	if (size <= conn->body_limit)
-		return true;
-	if (conn->body_limit == (size_t) wb_max_body_size)
-	{
-		if (wb_http_parse_head(conn->data + conn->start, conn->head_length, 0, &head) > 0 &&
-			!wb_batch_body_limit(head.path, &conn->body_limit))
+		if (input->continue_due)
+			mark_dirty(conn);
+		switch (result)
 		{
-			refuse(conn, WB_ANSWER_UNAVAILABLE);
-			return false;
+			case WB_INPUT_INCOMPLETE:
+				if (is_new && (wb_batch_sheds() || !has_room(conn)))
+					refuse(conn, WB_ANSWER_UNAVAILABLE);
+				return;
+			case WB_INPUT_HEAD:
+				if (!is_welcome(conn))
+					refuse(conn, WB_ANSWER_TOO_MANY);
+				is_new = true;
+				break;
+			case WB_INPUT_COMPLETE:
+				if (!submit(conn))
+					return;
+				is_new = false;
+				break;
+			case WB_INPUT_TOO_LARGE:
+				refuse_body(conn);
+				return;
+			case WB_INPUT_REFUSED:
+				refuse(conn, input->refusal);
+				return;
 		}
-		if (size <= conn->body_limit)
-			return true;
 	}
-	refuse_body(conn, size);
-	return false;
+}
+
+/* Whether the client may send the request whose head is there. */
+static bool
+is_welcome(WbConn *conn)
+{
+	const WbHttpHead *head = wb_client_is_proxy(&conn->client) ? wb_input_head(&conn->input) : NULL;
+
+	return wb_client_request(&conn->client, head, wb_loop_now_ms(loop));
+}
+
+/* Whether there is memory for the body that is announced. */
+static bool
+has_room(WbConn *conn)
+{
+	if (wb_input_fits(&conn->input))
+		return true;
+	give_back_idle_buffers();
+	return wb_input_fits(&conn->input);
 }
 
 /*
- * Ends a connection whose request has a body of at least "size" bytes, which is
- * too much.  The request goes through the batch, as far as it is there, because
- * the endpoint's owner will want to know of it.
+ * Ends a connection whose request has a body that is too large.  The request
+ * goes through the batch, as far as it is there, because the endpoint's owner
+ * will want to know of it.
  */
 static void
-refuse_body(WbConn *conn, uint64 size)
+refuse_body(WbConn *conn)
 {
-	WbDelivery *delivery = hand_over(conn);
+	WbDelivery *delivery = hand_over(conn, wb_input_head(&conn->input));
 
 	if (delivery == NULL)
 	{
 		refuse(conn, WB_ANSWER_BODY_TOO_LARGE);
 		return;
 	}
-	delivery->refused_size = size;
-	conn->continue_due = false;
+	delivery->refused_size = conn->input.refused_size;
+	conn->input.continue_due = false;
 	conn->has_final = true;
 	conn->close_after = true; /* the batch has the final answer */
-}
-
-/* Whether the body of the current request is there; decodes chunks. */
-static bool
-complete_body(WbConn *conn)
-{
-	size_t body_start = conn->start + conn->head_length;
-
-	if (conn->framing == WB_HTTP_CHUNKED)
-	{
-		char *raw = conn->data + body_start + conn->body_length;
-		size_t length = conn->length - body_start - conn->body_length;
-		ptrdiff_t rest = wb_http_decode_chunks(&conn->chunks, raw, &length);
-
-		if (rest == WB_HTTP_CHUNKS_INVALID)
-		{
-			refuse(conn, WB_ANSWER_MALFORMED);
-			return false;
-		}
-		conn->body_length += length;
-		conn->body_complete = rest >= 0;
-		conn->length = body_start + conn->body_length + Max(rest, 0);
-		return check_body_limit(conn, conn->body_length) && conn->body_complete;
-	}
-
-	if (conn->length - body_start < conn->content_length)
-		return false;
-	conn->body_length = conn->content_length;
-	conn->body_complete = true;
-	return true;
 }
 
 /*
@@ -506,19 +527,16 @@ complete_body(WbConn *conn)
 static bool
 submit(WbConn *conn)
 {
-	WbDelivery *delivery = hand_over(conn);
+	const WbHttpHead *head = wb_input_head(&conn->input);
+	WbDelivery *delivery = hand_over(conn, head);
 
 	if (delivery == NULL)
 		return false;
-	delivery->form.keep_alive = head.keep_alive && !draining;
-	delivery->form.http_1_0 = head.minor_version == 0;
-	delivery->form.head = wb_slice_equal(head.method, wb_slice_cstring("HEAD"));
+	delivery->form.keep_alive = head->keep_alive && !draining;
+	delivery->form.http_1_0 = head->minor_version == 0;
+	delivery->form.head = wb_slice_equal(head->method, wb_slice_cstring("HEAD"));
 	conn->close_after = !delivery->form.keep_alive;
-	conn->start += conn->head_length + conn->body_length;
-	conn->seen = 0;
-	conn->head_length = 0;
-	conn->body_complete = false;
-	conn->continue_due = false;
+	wb_input_next(&conn->input);
 	return true;
 }
 
@@ -527,20 +545,15 @@ submit(WbConn *conn)
  * if the batch is full.
  */
 static WbDelivery *
-hand_over(WbConn *conn)
+hand_over(WbConn *conn, const WbHttpHead *head)
 {
-	char *request = conn->data + conn->start;
-	WbDelivery *delivery;
+	WbDelivery *delivery = wb_batch_add(head, wb_input_body(&conn->input));
 
-	/* the buffer may have moved since the head was parsed for the first time */
-	if (wb_http_parse_head(request, conn->head_length, 0, &head) <= 0)
-		elog(ERROR, "a request changed while its body was read");
-	delivery = wb_batch_add(&head, wb_slice(request + conn->head_length, conn->body_length));
 	mark_dirty(conn);
 	if (delivery == NULL)
 		return NULL;
 	delivery->connection = conn;
-	delivery->remote_addr = InetPGetDatum(&conn->remote_addr);
+	delivery->remote_addr = wb_client_inet(&conn->client, &delivery->remote_inet);
 	conn->pending++;
 	return delivery;
 }
@@ -584,7 +597,7 @@ wb_conns_answer(void)
 		WbDelivery *delivery = wb_batch_get(i);
 		WbConn *conn = (WbConn *) delivery->connection;
 
-		wb_answer_append(&conn->out, delivery->answer, delivery->form);
+		wb_answer_append(output(conn), delivery->answer, delivery->form);
 		count_answer(delivery->answer);
 		conn->pending--;
 	}
@@ -601,13 +614,13 @@ wb_conns_answer(void)
 		/* once, however long writing takes */
 		if (conn->has_final && !conn->close_after)
 		{
-			wb_answer_append(&conn->out, conn->final, (WbAnswerForm){.keep_alive = false});
+			wb_answer_append(output(conn), conn->final, (WbAnswerForm){.keep_alive = false});
 			count_answer(conn->final);
 			conn->close_after = true;
 		}
-		else if (conn->continue_due && conn->head_length > 0)
-			appendStringInfoString(&conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
-		conn->continue_due = false;
+		else if (conn->input.continue_due && conn->input.head_length > 0)
+			appendStringInfoString(output(conn), "HTTP/1.1 100 Continue\r\n\r\n");
+		conn->input.continue_due = false;
 		write_out(conn);
 	}
 	free_closed();
@@ -626,7 +639,7 @@ write_out(WbConn *conn)
 		{
 			if (conn->phase != WB_PHASE_WRITING)
 				set_phase(conn, WB_PHASE_WRITING);
-			wb_loop_change(loop, &conn->watch, WB_WRITABLE);
+			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
 			return;
 		}
 		if (put < 0)
@@ -643,14 +656,7 @@ write_out(WbConn *conn)
 static void
 finish_writing(WbConn *conn)
 {
-	conn->sent = 0;
-	if (conn->out.maxlen > KEEP_OUTPUT)
-	{
-		pfree(conn->out.data);
-		init_output(conn);
-	}
-	else
-		resetStringInfo(&conn->out);
+	free_output(conn);
 	wb_loop_change(loop, &conn->watch, WB_READABLE);
 
 	if (conn->close_after)
@@ -658,15 +664,17 @@ finish_writing(WbConn *conn)
 		end_conn(conn);
 		return;
 	}
-	if (conn->start < conn->length)
+	if (conn->stream.has_more)
+		wb_loop_again(loop, &conn->watch);
+	if (conn->input.start < conn->input.length)
 	{
-		if (conn->phase != WB_PHASE_RECEIVING || conn->head_length == 0)
+		if (conn->phase != WB_PHASE_RECEIVING || conn->input.head_length == 0)
 			set_phase(conn, WB_PHASE_RECEIVING);
 		parse(conn);
 		return;
 	}
-	conn->start = conn->length = 0;
-	if (conn->capacity > KEEP_BUFFER)
+	conn->input.start = conn->input.length = 0;
+	if (conn->input.capacity > KEEP_BUFFER)
 		give_back_buffer(conn);
 	set_phase(conn, WB_PHASE_IDLE);
 }
@@ -681,12 +689,19 @@ end_conn(WbConn *conn)
 {
 	char waste[8192];
 
-	if (!conn->has_final && !draining && conn->start == conn->length &&
+	if (!conn->has_final && !draining && conn->input.start == conn->input.length &&
 		conn->stream.transport->read(&conn->stream, waste, sizeof(waste)) <= 0)
 	{
 		close_conn(conn);
 		return;
 	}
+	linger(conn);
+}
+
+/* Writes no more, and drops what the client still sends for a while. */
+static void
+linger(WbConn *conn)
+{
 	conn->stream.transport->finish(&conn->stream);
 	give_back_buffer(conn);
 	conn->linger_until_ms = wb_loop_now_ms(loop) + wb_request_timeout_ms;
@@ -699,8 +714,11 @@ close_conn(WbConn *conn)
 	if (conn->is_closed)
 		return;
 	conn->is_closed = true;
+	if (conn->phase == WB_PHASE_TLS_START)
+		count_tls_failure();
 	wb_loop_remove(loop, &conn->watch);
 	conn->stream.transport->close(&conn->stream);
+	wb_client_leave(&conn->client);
 	dlist_delete(&conn->phase_node);
 	give_back_buffer(conn);
 	slist_push_head(&closed, &conn->closed_node);
@@ -720,7 +738,7 @@ free_closed(void)
 		if (conn->is_dirty)
 			continue; /* still in that list; next time */
 		slist_delete_current(&iter);
-		pfree(conn->out.data);
+		free_output(conn);
 		pfree(conn);
 	}
 }
@@ -731,11 +749,59 @@ count_answer(WbAnswer answer)
 	wb_count(&slot->counters[wb_answer_counter(answer)], 1);
 }
 
+static void
+count_tls_failure(void)
+{
+	wb_count(&slot->tls_failures, 1);
+}
+
+/*
+ * Lets batches be stored again when what had arrived during the last one has
+ * been refused: after as many turns as it takes to accept who has come, and to
+ * hear each connection once.
+ */
+static void
+resume_batches(void)
+{
+	static int turns = 0;
+
+	if (!wb_batch_sheds())
+		return;
+	if (turns++ < conn_count / WB_EVENTS_PER_TURN + SHED_TURNS && wb_loop_is_behind(loop))
+		return;
+	turns = 0;
+	wb_batch_resume();
+}
+
+/*
+ * When many connections have ended, gives the memory that was theirs back to the
+ * system, which the C library does by itself only at the very end of it.
+ */
+static void
+trim_memory(void)
+{
+	static int64 again_at_ms = 0;
+	int64 now_ms = wb_loop_now_ms(loop);
+
+	most_conns = Max(most_conns, conn_count);
+	if (most_conns - conn_count < TRIM_CONNS || now_ms < again_at_ms)
+		return;
+	most_conns = conn_count;
+	again_at_ms = now_ms + TRIM_PAUSE_MS;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 /* Ends what has had its time.  To be called once in every turn. */
 void
 wb_conns_expire(void)
 {
 	int64 now_ms = wb_loop_now_ms(loop);
+
+	tls_starts = 0;
+	resume_batches();
+	trim_memory();
 
 	for (int p = 0; p < WB_PHASES; p++)
 	{
@@ -747,7 +813,7 @@ wb_conns_expire(void)
 
 			if (conn->deadline_ms > now_ms)
 				break;
-			if (conn->phase == WB_PHASE_RECEIVING && conn->length > 0 && !conn->has_final)
+			if (conn->phase == WB_PHASE_RECEIVING && conn->input.length > 0 && !conn->has_final)
 				refuse(conn, draining ? WB_ANSWER_UNAVAILABLE : WB_ANSWER_TIMED_OUT);
 			else
 				close_conn(conn);
@@ -787,7 +853,7 @@ wb_conns_drain(void)
 			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
 
 			conn->deadline_ms = Min(conn->deadline_ms,
-									wb_loop_now_ms(loop) + (conn->length == 0 ? DRAIN_IDLE_MS : DRAIN_MS));
+									wb_loop_now_ms(loop) + (conn->input.length == 0 ? DRAIN_IDLE_MS : DRAIN_MS));
 		}
 	}
 	free_closed();
@@ -806,29 +872,4 @@ wb_conns_reset(void)
 	}
 	free_closed();
 	draining = false;
-}
-
-/* An IPv4 address that arrived on an IPv6 socket is stored as what it is. */
-static void
-set_remote_addr(WbConn *conn, const struct sockaddr_storage *peer)
-{
-	inet *address = &conn->remote_addr;
-	const unsigned char *bytes;
-
-	if (peer->ss_family == AF_INET6)
-	{
-		const struct in6_addr *in6 = &((const struct sockaddr_in6 *) peer)->sin6_addr;
-		bool mapped = IN6_IS_ADDR_V4MAPPED(in6);
-
-		ip_family(address) = mapped ? PGSQL_AF_INET : PGSQL_AF_INET6;
-		bytes = in6->s6_addr + (mapped ? 12 : 0);
-	}
-	else
-	{
-		ip_family(address) = PGSQL_AF_INET;
-		bytes = (const unsigned char *) &((const struct sockaddr_in *) peer)->sin_addr;
-	}
-	ip_bits(address) = ip_maxbits(address);
-	memcpy(ip_addr(address), bytes, ip_addrsize(address));
-	SET_INET_VARSIZE(address);
 }

@@ -18,8 +18,7 @@
 extern void wb_conns_init(WbLoop *loop, WbSlot *slot);
 extern int wb_conns_count(void);
 extern bool wb_conns_have_room(void);
-extern void wb_conns_make_room(void);
-extern void wb_conn_open(int fd, const struct sockaddr_storage *peer);
+extern void wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls);
 extern bool wb_conns_have_work(void);
 extern void wb_conns_answer(void);
 extern void wb_conns_expire(void);

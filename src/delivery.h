@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "utils/inet.h"
+
 #include "answer.h"
 #include "endpoint.h"
 #include "http_parse.h"
@@ -29,6 +31,7 @@ typedef struct WbDelivery
 	WbSlice body;
 	uint64 refused_size;    /* bytes of a body that is too large to be read, at least; else 0 */
 	Datum remote_addr;      /* inet, 0 if null */
+	inet remote_inet;       /* space for that; aligned as a Datum is, which its type does not ask for */
 	WbAnswerForm form;      /* how the request wants to be answered */
 	TimestampTz arrived_at; /* when its time of signing is judged; 0: when it is first judged */
 

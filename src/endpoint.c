@@ -415,6 +415,8 @@ wb_secret_bytes(Datum secret)
 char *
 wb_base_url(void)
 {
+	const char *scheme = wb_port != 0 ? "http" : "https";
+	int port = wb_port != 0 ? wb_port : wb_tls_port;
 	char *host;
 	size_t length;
 
@@ -424,9 +426,9 @@ wb_base_url(void)
 	host = wb_listen_addresses + strspn(wb_listen_addresses, " ,");
 	length = strcspn(host, " ,");
 	if (length == 0 || *host == '*')
-		return psprintf("http://localhost:%d", wb_port);
+		return psprintf("%s://localhost:%d", scheme, port);
 	host = pnstrdup(host, length);
-	return psprintf(strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, wb_port);
+	return psprintf(strchr(host, ':') ? "%s://[%s]:%d" : "%s://%s:%d", scheme, host, port);
 }
 
 static Datum

@@ -28,14 +28,14 @@
 
 #include "event_loop.h"
 
-#define EVENTS_PER_TURN 256
-
 struct WbLoop
 {
 	int epoll_fd;
 	WaitEventSet *waits; /* latch, postmaster, epoll_fd */
 	int64 now_ms;
-	struct epoll_event events[EVENTS_PER_TURN];
+	uint64 turn;      /* number of the current one */
+	dlist_head again; /* of watches that are due without an event */
+	struct epoll_event events[WB_EVENTS_PER_TURN];
 };
 
 static uint32
@@ -73,6 +73,7 @@ wb_loop_create(void)
 	AddWaitEventToSet(loop->waits, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(loop->waits, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(loop->waits, WL_SOCKET_READABLE, loop->epoll_fd, NULL, NULL);
+	dlist_init(&loop->again);
 	read_clock(loop);
 	return loop;
 }
@@ -95,6 +96,8 @@ wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, int interest,
 	watch->interest = interest;
 	watch->ready = ready;
 	watch->owner = owner;
+	watch->is_again = false;
+	watch->last_turn = 0;
 	return true;
 }
 
@@ -112,14 +115,44 @@ wb_loop_change(WbLoop *loop, WbWatch *watch, int interest)
 	watch->interest = interest;
 }
 
+/*
+ * Has the callback called in the next turn, as readable: for who keeps bytes
+ * that it has already taken from the socket.
+ */
+void
+wb_loop_again(WbLoop *loop, WbWatch *watch)
+{
+	if (watch->fd < 0 || watch->is_again)
+		return;
+	dlist_push_tail(&loop->again, &watch->again_node);
+	watch->is_again = true;
+}
+
+static void
+forget_again(WbWatch *watch)
+{
+	if (watch->is_again)
+		dlist_delete(&watch->again_node);
+	watch->is_again = false;
+}
+
 /* Does not close the socket. */
 void
 wb_loop_remove(WbLoop *loop, WbWatch *watch)
 {
 	if (watch->fd < 0)
 		return;
+	forget_again(watch);
 	(void) epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
 	watch->fd = -1;
+}
+
+static void
+tell(WbLoop *loop, WbWatch *watch, int ready)
+{
+	forget_again(watch);
+	watch->last_turn = loop->turn;
+	watch->ready(watch->owner, ready);
 }
 
 /*
@@ -129,18 +162,19 @@ wb_loop_remove(WbLoop *loop, WbWatch *watch)
 void
 wb_loop_turn(WbLoop *loop, long timeout_ms)
 {
-	int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, 0);
+	int count = epoll_wait(loop->epoll_fd, loop->events, WB_EVENTS_PER_TURN, 0);
 
-	if (count <= 0 && !MyLatch->is_set && timeout_ms != 0)
+	if (count <= 0 && !MyLatch->is_set && timeout_ms != 0 && dlist_is_empty(&loop->again))
 	{
 		WaitEvent event;
 
 		(void) WaitEventSetWait(loop->waits, timeout_ms, &event, 1, PG_WAIT_EXTENSION);
-		count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_PER_TURN, 0);
+		count = epoll_wait(loop->epoll_fd, loop->events, WB_EVENTS_PER_TURN, 0);
 	}
 	else if (!PostmasterIsAlive())
 		proc_exit(1);
 	read_clock(loop);
+	loop->turn++;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -155,8 +189,25 @@ wb_loop_turn(WbLoop *loop, long timeout_ms)
 			ready |= WB_READABLE;
 		if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 			ready |= WB_WRITABLE;
-		watch->ready(watch->owner, ready);
+		tell(loop, watch, ready);
 	}
+
+	/* those that were told above, and want to be again, are at the end */
+	while (!dlist_is_empty(&loop->again))
+	{
+		WbWatch *watch = dlist_head_element(WbWatch, again_node, &loop->again);
+
+		if (watch->last_turn == loop->turn)
+			break;
+		tell(loop, watch, WB_READABLE);
+	}
+}
+
+/* Whether a socket is ready now; the next turn will not have to wait. */
+bool
+wb_loop_is_behind(WbLoop *loop)
+{
+	return !dlist_is_empty(&loop->again) || epoll_wait(loop->epoll_fd, loop->events, 1, 0) > 0;
 }
 
 int64

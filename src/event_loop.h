@@ -10,6 +10,10 @@
 
 #include "postgres.h"
 
+#include "lib/ilist.h"
+
+#define WB_EVENTS_PER_TURN 256 /* at most */
+
 #define WB_READABLE 1
 #define WB_WRITABLE 2
 
@@ -29,22 +33,27 @@ struct WbWatch
 	int interest; /* WB_READABLE and WB_WRITABLE; may be 0 */
 	WbReadyCallback ready;
 	void *owner;
+	dlist_node again_node;
+	bool is_again;    /* due in the next turn, whatever the socket says */
+	uint64 last_turn; /* in which it was told */
 };
 
 extern WbLoop *wb_loop_create(void);
 extern bool wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, int interest,
 						WbReadyCallback ready, void *owner);
 extern void wb_loop_change(WbLoop *loop, WbWatch *watch, int interest);
+extern void wb_loop_again(WbLoop *loop, WbWatch *watch);
 extern void wb_loop_remove(WbLoop *loop, WbWatch *watch);
 
 /*
  * Waits until a socket is ready, the latch is set or the time (ms, -1 for
- * ever) is over, then calls the callbacks.  Does not reset the latch.  Ends
- * the process if the postmaster is gone.
+ * ever) is over, then calls the callbacks, of each watch at most once.  Does
+ * not reset the latch.  Ends the process if the postmaster is gone.
  */
 extern void wb_loop_turn(WbLoop *loop, long timeout_ms);
 
 /* Milliseconds on a clock that never jumps, as of the last wait. */
+extern bool wb_loop_is_behind(WbLoop *loop);
 extern int64 wb_loop_now_ms(WbLoop *loop);
 
 #endif /* WB_EVENT_LOOP_H */

@@ -23,13 +23,26 @@
 
 #include "guc.h"
 
+/* What a check hook leaves behind is freed by PostgreSQL. */
+#if PG_VERSION_NUM < 160000
+#define guc_malloc(elevel, size) malloc(size)
+#define guc_free(memory) free(memory)
+#endif
+
 char *wb_database;
 char *wb_role;
 char *wb_listen_addresses;
 int wb_port;
+int wb_tls_port;
+char *wb_tls_cert_file;
+char *wb_tls_key_file;
+int wb_tls_min_version;
+char *wb_tls_client_ca_file;
 int wb_receivers;
 char *wb_public_url;
 int wb_max_connections;
+int wb_max_connections_per_address;
+int wb_max_request_rate_per_address;
 int wb_max_header_size;
 int wb_max_body_size;
 int wb_request_timeout_ms;
@@ -43,7 +56,22 @@ int wb_http_max_response_kb;
 char *wb_http_ca_file;
 bool wb_http_allow_insecure;
 
+/* Also as ssl_min_protocol_version has them. */
+static const struct config_enum_entry tls_versions[] = {
+	{"1.2", WB_TLS_1_2, false},
+	{"1.3", WB_TLS_1_3, false},
+	{"TLSv1.2", WB_TLS_1_2, true},
+	{"TLSv1.3", WB_TLS_1_3, true},
+	{NULL, 0, false}};
+
+/* As it was given, and as it was understood. */
+static char *trusted_proxies_text;
+static const WbProxies no_proxies = {0};
+static const WbProxies *trusted_proxies = &no_proxies;
+
 static bool check_public_url(char **newval, void **extra, GucSource source);
+static bool check_trusted_proxies(char **newval, void **extra, GucSource source);
+static void assign_trusted_proxies(const char *newval, void *extra);
 static void define_int(const char *name, const char *description, const char *detail,
 					   int *variable, int value, int min, int max, int flags);
 static void define_string(const char *name, const char *description, const char *detail,
@@ -66,8 +94,31 @@ wb_guc_init(void)
 				  "Comma-separated; \"*\" stands for all addresses.",
 				  &wb_listen_addresses, "127.0.0.1", NULL);
 	define_int("webhook_bridge.port",
-			   "Sets the TCP port to listen on for deliveries.", NULL,
-			   &wb_port, 8090, 1, 65535, 0);
+			   "Sets the TCP port to listen on for deliveries without TLS.",
+			   "0 stands for none.",
+			   &wb_port, 8090, 0, 65535, 0);
+	define_int("webhook_bridge.tls_port",
+			   "Sets the TCP port to listen on for deliveries over TLS.",
+			   "0 stands for none.",
+			   &wb_tls_port, 0, 0, 65535, 0);
+	define_string("webhook_bridge.tls_cert_file",
+				  "Sets the file of the receiver's TLS certificate.",
+				  "PEM, with the intermediate certificates after it. "
+				  "A relative path starts at the data directory.",
+				  &wb_tls_cert_file, "server.crt", NULL);
+	DefineCustomStringVariable("webhook_bridge.tls_key_file",
+							   "Sets the file of the private key of the receiver's TLS certificate.",
+							   "PEM, without a passphrase.",
+							   &wb_tls_key_file, "server.key",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomEnumVariable("webhook_bridge.tls_min_version",
+							 "Sets the minimum version of TLS that senders have to speak.", NULL,
+							 &wb_tls_min_version, WB_TLS_1_2, tls_versions,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	define_string("webhook_bridge.tls_client_ca_file",
+				  "Sets the file of the certificate authorities that senders are verified with.",
+				  "If it is set, only senders with a certificate of one of these can connect over TLS.",
+				  &wb_tls_client_ca_file, "", NULL);
 	define_int("webhook_bridge.receivers",
 			   "Sets the number of receiver processes.",
 			   "Each takes one of max_worker_processes, and the launcher another one.",
@@ -80,6 +131,19 @@ wb_guc_init(void)
 	define_int("webhook_bridge.max_connections",
 			   "Sets the maximum number of client connections of one receiver.", NULL,
 			   &wb_max_connections, 1000, 1, 100000, 0);
+	DefineCustomStringVariable("webhook_bridge.trusted_proxies",
+							   "Sets the proxies that are believed when they say who the client is.",
+							   "Comma-separated addresses and networks; X-Forwarded-For of all others is ignored.",
+							   &trusted_proxies_text, "",
+							   PGC_SIGHUP, 0, check_trusted_proxies, assign_trusted_proxies, NULL);
+	define_int("webhook_bridge.max_connections_per_address",
+			   "Sets the maximum number of connections of one address to one receiver.",
+			   "Zero is no limit.",
+			   &wb_max_connections_per_address, 0, 0, 100000, 0);
+	define_int("webhook_bridge.max_request_rate_per_address",
+			   "Sets the maximum number of requests per second from one address to one receiver.",
+			   "Zero is no limit.",
+			   &wb_max_request_rate_per_address, 0, 0, 100000, 0);
 	define_int("webhook_bridge.max_header_size",
 			   "Sets the maximum size of the head of a request.", NULL,
 			   &wb_max_header_size, 16 * 1024, 1024, 1024 * 1024, GUC_UNIT_BYTE);
@@ -175,6 +239,38 @@ check_public_url(char **newval, void **extra, GucSource source)
 		}
 	}
 	return true;
+}
+
+/* Reads the list into "extra", which belongs to the setting from then on. */
+static bool
+check_trusted_proxies(char **newval, void **extra, GucSource source)
+{
+	WbProxies *proxies = guc_malloc(LOG, offsetof(WbProxies, networks) + sizeof(WbNetwork) * wb_proxies_count(*newval));
+	WbSlice bad;
+
+	if (proxies == NULL)
+		return false;
+	if (!wb_proxies_parse(*newval, proxies, &bad))
+	{
+		GUC_check_errdetail("\"%.*s\" is neither an address nor a network such as 10.0.0.0/8.",
+							(int) bad.len, bad.data);
+		guc_free(proxies);
+		return false;
+	}
+	*extra = proxies;
+	return true;
+}
+
+static void
+assign_trusted_proxies(const char *newval, void *extra)
+{
+	trusted_proxies = (const WbProxies *) extra;
+}
+
+const WbProxies *
+wb_trusted_proxies(void)
+{
+	return trusted_proxies;
 }
 
 static void

@@ -3,10 +3,12 @@
  * listener.c
  *	  The sockets on which deliveries arrive.
  *
- * Opens one socket per address of webhook_bridge.listen_addresses, accepts
- * connections and hands them to conn.c.  When no more connections can be
- * taken, for the limit or for want of descriptors, it stops watching its
- * sockets instead of spinning on them: clients wait in the kernel's queue.
+ * Opens one socket per address of webhook_bridge.listen_addresses and port,
+ * with TLS and without, accepts connections and hands them to conn.c.  For want
+ * of a certificate those for TLS stay closed, until a reload brings one.  When
+ * no more connections can be taken, for the limit or for want of descriptors,
+ * it stops watching its sockets instead of spinning on them: clients wait in
+ * the kernel's queue.
  *
  * Several receivers share a port through SO_REUSEPORT.  A single one does not
  * ask for it, so that another program on the same port is noticed.
@@ -28,16 +30,23 @@
 #include "conn.h"
 #include "guc.h"
 #include "listener.h"
+#include "tls.h"
 
-#define MAX_LISTENERS 16
+#define MAX_LISTENERS 32
 #define ACCEPTS_PER_TURN 64
 #define BACKLOG 1024 /* the system cuts it to what it allows */
 #define SHORTAGE_PAUSE_MS 100
 #define SPARE_DESCRIPTORS 64 /* for what else the process has open */
 
+typedef struct WbListener
+{
+	WbWatch watch;
+	int fd;
+	bool with_tls;
+} WbListener;
+
 static WbLoop *loop;
-static WbWatch watches[MAX_LISTENERS];
-static int sockets[MAX_LISTENERS];
+static WbListener listeners[MAX_LISTENERS];
 static int listener_count = 0;
 static bool shared = false; /* the sockets let other receivers have theirs */
 static bool paused = false;
@@ -46,9 +55,11 @@ static char *opened_as = NULL;    /* the settings the sockets were opened with *
 static char *last_problem = NULL; /* so that a lasting one is said once */
 
 static char *settings(void);
-static bool open_address(const char *host);
+static bool open_port(int port, bool with_tls);
+static bool open_address(const char *host, int port, bool with_tls);
 static int open_socket(const struct addrinfo *address);
-static void report(const char *host, const char *problem);
+static void report(const char *host, int port, const char *problem);
+static void say_where(void);
 static void on_ready(void *owner, int ready);
 static void pause_accepting(int pause_ms);
 static void raise_descriptor_limit(void);
@@ -60,34 +71,27 @@ static void raise_descriptor_limit(void);
 bool
 wb_listeners_open(WbLoop *receiver_loop)
 {
-	char *list = pstrdup(wb_listen_addresses);
-	char *rest = NULL;
-	bool success = true;
-
 	loop = receiver_loop;
 	shared = wb_receivers > 1;
 	raise_descriptor_limit();
-	for (char *host = strtok_r(list, " ,", &rest); host && success; host = strtok_r(NULL, " ,", &rest))
-		success = open_address(strcmp(host, "*") == 0 ? NULL : host);
-	if (success && listener_count == 0)
+	if (wb_port == 0 && wb_tls_port == 0)
+		report(wb_listen_addresses, 0, "Neither webhook_bridge.port nor webhook_bridge.tls_port is set");
+	/* who shares a port would share it with itself */
+	else if (wb_port == wb_tls_port)
+		report(wb_listen_addresses, wb_port, "webhook_bridge.port and webhook_bridge.tls_port are the same");
+	else if (open_port(wb_port, false) &&
+			 (wb_tls_port == 0 || !wb_tls_prepare() || open_port(wb_tls_port, true)) &&
+			 listener_count > 0)
 	{
-		report("", "webhook_bridge.listen_addresses names no address");
-		success = false;
+		opened_as = MemoryContextStrdup(TopMemoryContext, settings());
+		say_where();
+		if (last_problem)
+			pfree(last_problem);
+		last_problem = NULL;
+		return true;
 	}
-	pfree(list);
-	if (!success)
-	{
-		wb_listeners_close();
-		return false;
-	}
-
-	opened_as = MemoryContextStrdup(TopMemoryContext, settings());
-	ereport(LOG,
-			(errmsg("webhook_bridge listens on %s, port %d", wb_listen_addresses, wb_port)));
-	if (last_problem)
-		pfree(last_problem);
-	last_problem = NULL;
-	return true;
+	wb_listeners_close();
+	return false;
 }
 
 void
@@ -95,8 +99,8 @@ wb_listeners_close(void)
 {
 	for (int i = 0; i < listener_count; i++)
 	{
-		wb_loop_remove(loop, &watches[i]);
-		(void) close(sockets[i]);
+		wb_loop_remove(loop, &listeners[i].watch);
+		(void) close(listeners[i].fd);
 	}
 	listener_count = 0;
 	shared = false;
@@ -121,36 +125,58 @@ static char *
 settings(void)
 {
 	/* who is left alone goes on sharing: the others still have their sockets */
-	return psprintf("%s:%d:%d", wb_listen_addresses, wb_port, shared || wb_receivers > 1);
+	return psprintf("%s:%d:%d:%d", wb_listen_addresses, wb_port, wb_tls_is_ready() ? wb_tls_port : 0,
+					shared || wb_receivers > 1);
+}
+
+/* Opens one port on all addresses; 0 stands for none. */
+static bool
+open_port(int port, bool with_tls)
+{
+	char *list = pstrdup(wb_listen_addresses);
+	char *rest = NULL;
+	char *host = strtok_r(list, " ,", &rest);
+	bool success = true;
+
+	if (port != 0 && host == NULL)
+	{
+		report("", port, "webhook_bridge.listen_addresses names no address");
+		success = false;
+	}
+	for (; port != 0 && host && success; host = strtok_r(NULL, " ,", &rest))
+		success = open_address(strcmp(host, "*") == 0 ? NULL : host, port, with_tls);
+	pfree(list);
+	return success;
 }
 
 /* Opens the sockets of one name or address; NULL stands for all addresses. */
 static bool
-open_address(const char *host)
+open_address(const char *host, int port, bool with_tls)
 {
 	struct addrinfo hints = {0};
 	struct addrinfo *addresses;
-	char port[8];
+	char service[8];
 	int result;
 	bool success = true;
 
-	snprintf(port, sizeof(port), "%d", wb_port);
+	snprintf(service, sizeof(service), "%d", port);
 	hints.ai_family = AF_UNSPEC;
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-	result = getaddrinfo(host, port, &hints, &addresses);
+	result = getaddrinfo(host, service, &hints, &addresses);
 	if (result != 0)
 	{
-		report(host ? host : "*", gai_strerror(result));
+		report(host ? host : "*", port, gai_strerror(result));
 		return false;
 	}
 	for (struct addrinfo *a = addresses; a && success; a = a->ai_next)
 	{
+		WbListener *listener = &listeners[listener_count];
 		int fd;
 
 		if (listener_count == MAX_LISTENERS)
 		{
-			report(host ? host : "*", "too many addresses");
+			report(host ? host : "*", port, "too many addresses");
 			success = false;
 			break;
 		}
@@ -158,15 +184,19 @@ open_address(const char *host)
 		/* a machine without IPv6 still has "*" and "localhost" */
 		if (fd < 0 && (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL && addresses->ai_next)))
 			continue;
-		if (fd < 0 || !wb_loop_add(loop, &watches[listener_count], fd, WB_READABLE, on_ready, NULL))
+		if (fd < 0 || !wb_loop_add(loop, &listener->watch, fd, WB_READABLE, on_ready, listener))
 		{
-			report(host ? host : "*", strerror(errno));
+			report(host ? host : "*", port, strerror(errno));
 			if (fd >= 0)
 				(void) close(fd);
 			success = false;
 		}
 		else
-			sockets[listener_count++] = fd;
+		{
+			listener->fd = fd;
+			listener->with_tls = with_tls;
+			listener_count++;
+		}
 	}
 	freeaddrinfo(addresses);
 	return success;
@@ -199,7 +229,7 @@ open_socket(const struct addrinfo *address)
 
 /* Says once that deliveries cannot be received, until the reason changes. */
 static void
-report(const char *host, const char *problem)
+report(const char *host, int port, const char *problem)
 {
 	if (last_problem && strcmp(last_problem, problem) == 0)
 		return;
@@ -208,42 +238,56 @@ report(const char *host, const char *problem)
 	last_problem = MemoryContextStrdup(TopMemoryContext, problem);
 	ereport(WARNING,
 			(errcode(ERRCODE_CONNECTION_FAILURE),
-			 errmsg("webhook_bridge could not listen on \"%s\", port %d", host, wb_port),
+			 errmsg("webhook_bridge could not listen on \"%s\", port %d", host, port),
 			 errdetail("%s.", problem),
 			 errhint("It tries again every second. Is another program using the port? "
-					 "See webhook_bridge.listen_addresses and webhook_bridge.port.")));
+					 "See webhook_bridge.listen_addresses, webhook_bridge.port and webhook_bridge.tls_port.")));
+}
+
+static void
+say_where(void)
+{
+	bool with_tls = listeners[listener_count - 1].with_tls;
+
+	if (with_tls && wb_port != 0)
+		ereport(LOG,
+				(errmsg("webhook_bridge listens on %s, port %d, and with TLS on port %d",
+						wb_listen_addresses, wb_port, wb_tls_port)));
+	else
+		ereport(LOG,
+				(errmsg(with_tls ? "webhook_bridge listens on %s, with TLS on port %d"
+								 : "webhook_bridge listens on %s, port %d",
+						wb_listen_addresses, with_tls ? wb_tls_port : wb_port)));
 }
 
 /* Accepts what is there, but not so much that those connected have to wait. */
 static void
 on_ready(void *owner, int ready)
 {
-	for (int i = 0; i < listener_count; i++)
-	{
-		for (int n = 0; n < ACCEPTS_PER_TURN; n++)
-		{
-			struct sockaddr_storage peer;
-			socklen_t length = sizeof(peer);
-			int on = 1;
-			int fd;
+	WbListener *listener = (WbListener *) owner;
 
-			if (!wb_conns_have_room())
-			{
-				pause_accepting(0);
-				return;
-			}
-			fd = accept4(sockets[i], (struct sockaddr *) &peer, &length,
-						 SOCK_NONBLOCK | SOCK_CLOEXEC);
-			if (fd < 0)
-			{
-				if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-					pause_accepting(SHORTAGE_PAUSE_MS);
-				break;
-			}
-			(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-			wb_conns_make_room();
-			wb_conn_open(fd, &peer);
+	for (int n = 0; n < ACCEPTS_PER_TURN; n++)
+	{
+		struct sockaddr_storage peer;
+		socklen_t length = sizeof(peer);
+		int on = 1;
+		int fd;
+
+		if (!wb_conns_have_room())
+		{
+			pause_accepting(0);
+			return;
 		}
+		fd = accept4(listener->fd, (struct sockaddr *) &peer, &length,
+					 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+		{
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				pause_accepting(SHORTAGE_PAUSE_MS);
+			return;
+		}
+		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		wb_conn_open(fd, &peer, listener->with_tls);
 	}
 }
 
@@ -253,7 +297,7 @@ pause_accepting(int pause_ms)
 	paused = true;
 	paused_until_ms = wb_loop_now_ms(loop) + pause_ms;
 	for (int i = 0; i < listener_count; i++)
-		wb_loop_change(loop, &watches[i], 0);
+		wb_loop_change(loop, &listeners[i].watch, 0);
 }
 
 /* Watches the sockets again if connections can be taken; called every turn. */
@@ -264,7 +308,7 @@ wb_listeners_resume(void)
 		return;
 	paused = false;
 	for (int i = 0; i < listener_count; i++)
-		wb_loop_change(loop, &watches[i], WB_READABLE);
+		wb_loop_change(loop, &listeners[i].watch, WB_READABLE);
 }
 
 /*

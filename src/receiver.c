@@ -31,6 +31,7 @@
 #include "listener.h"
 #include "receiver.h"
 #include "shmem.h"
+#include "tls.h"
 
 #define TICK_MS 250 /* how soon CREATE and DROP EXTENSION are noticed */
 #define RETRY_LISTEN_MS 1000
@@ -168,6 +169,7 @@ handle_signals(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		wb_catalog_doubt(); /* there may be another role */
+		wb_tls_reload();
 		if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
 		{
 			(void) stop_listening();

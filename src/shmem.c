@@ -8,6 +8,9 @@
  * in another process and after a crash.  Slots outlive receivers, so counters
  * go on when a receiver is restarted, and start at zero with the server.
  *
+ * Besides, the key of TLS session tickets, so that each receiver can resume
+ * what another has begun; nobody writes it after the start.
+ *
  * Locking: the mutex of a slot guards its small state and is held for a few
  * instructions.  The launcher moves a slot from free to starting, the receiver
  * from starting onwards and back to free.
@@ -24,7 +27,13 @@
 
 #include "shmem.h"
 
-static WbSlot *slots = NULL;
+typedef struct WbShared
+{
+	WbSlot slots[WB_MAX_RECEIVERS];
+	unsigned char ticket_key[WB_TICKET_KEY_BYTES];
+} WbShared;
+
+static WbShared *shared = NULL;
 
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
@@ -48,7 +57,13 @@ wb_shmem_init(void)
 WbSlot *
 wb_shmem_slots(void)
 {
-	return slots;
+	return shared ? shared->slots : NULL;
+}
+
+unsigned char *
+wb_shmem_ticket_key(void)
+{
+	return shared->ticket_key;
 }
 
 static void
@@ -56,7 +71,7 @@ request_memory(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(WbSlot) * WB_MAX_RECEIVERS));
+	RequestAddinShmemSpace(MAXALIGN(sizeof(WbShared)));
 }
 
 static void
@@ -68,18 +83,25 @@ attach_memory(void)
 		previous_startup_hook();
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	slots = ShmemInitStruct("webhook_bridge", sizeof(WbSlot) * WB_MAX_RECEIVERS, &found);
+	shared = ShmemInitStruct("webhook_bridge", sizeof(WbShared), &found);
 	if (!found)
 	{
-		memset(slots, 0, sizeof(WbSlot) * WB_MAX_RECEIVERS);
+		memset(shared, 0, sizeof(WbShared));
 		for (int i = 0; i < WB_MAX_RECEIVERS; i++)
 		{
-			SpinLockInit(&slots[i].mutex);
-			pg_atomic_init_u32(&slots[i].connections, 0);
-			pg_atomic_init_u64(&slots[i].batches, 0);
+			WbSlot *slot = &shared->slots[i];
+
+			SpinLockInit(&slot->mutex);
+			pg_atomic_init_u32(&slot->connections, 0);
+			pg_atomic_init_u64(&slot->batches, 0);
 			for (int c = 0; c < WB_COUNTERS; c++)
-				pg_atomic_init_u64(&slots[i].counters[c], 0);
+				pg_atomic_init_u64(&slot->counters[c], 0);
+			pg_atomic_init_u64(&slot->tls_failures, 0);
 		}
+		if (!pg_strong_random(shared->ticket_key, sizeof(shared->ticket_key)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate a random key for TLS session tickets")));
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -29,6 +29,7 @@ typedef enum WbCounter
 	WB_COUNT_MALFORMED,
 	WB_COUNT_TIMED_OUT,
 	WB_COUNT_UNAVAILABLE,
+	WB_COUNT_RATE_LIMITED, /* also a connection of an address that has enough */
 	WB_COUNTERS
 } WbCounter;
 
@@ -56,6 +57,7 @@ typedef struct WbSlot
 	pg_atomic_uint32 connections; /* open now */
 	pg_atomic_uint64 batches;     /* transactions that stored something */
 	pg_atomic_uint64 counters[WB_COUNTERS];
+	pg_atomic_uint64 tls_failures; /* connections on which TLS did not begin */
 } WbSlot;
 
 /* A consistent copy of what the mutex protects. */
@@ -67,10 +69,15 @@ typedef struct WbSlotInfo
 	TimestampTz since;
 } WbSlotInfo;
 
+#define WB_TICKET_KEY_BYTES 80 /* what OpenSSL makes its keys for session tickets of */
+
 extern void wb_shmem_init(void);
 
 /* NULL if the library was not preloaded. */
 extern WbSlot *wb_shmem_slots(void);
+
+/* Random bytes, the same in all processes and others after a restart. */
+extern unsigned char *wb_shmem_ticket_key(void);
 
 extern WbSlotInfo wb_slot_read(WbSlot *slot);
 extern bool wb_slot_reserve(WbSlot *slot, Oid database);

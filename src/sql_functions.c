@@ -325,8 +325,8 @@ webhook_bridge_status(PG_FUNCTION_ARGS)
 	for (int i = 0; i < WB_MAX_RECEIVERS; i++)
 	{
 		WbSlotInfo info = wb_slot_read(&slots[i]);
-		Datum values[FIXED_COLUMNS + WB_COUNTERS] = {0};
-		bool nulls[FIXED_COLUMNS + WB_COUNTERS] = {false};
+		Datum values[FIXED_COLUMNS + WB_COUNTERS + 1] = {0};
+		bool nulls[FIXED_COLUMNS + WB_COUNTERS + 1] = {false};
 		char *database = OidIsValid(info.database) ? get_database_name(info.database) : NULL;
 
 		if (info.state == WB_SLOT_FREE && i >= wb_receivers)
@@ -345,6 +345,8 @@ webhook_bridge_status(PG_FUNCTION_ARGS)
 		for (int c = 0; c < WB_COUNTERS; c++)
 			values[FIXED_COLUMNS + c] =
 				Int64GetDatum((int64) pg_atomic_read_u64(&slots[i].counters[c]));
+		values[FIXED_COLUMNS + WB_COUNTERS] =
+			Int64GetDatum((int64) pg_atomic_read_u64(&slots[i].tls_failures));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -14,13 +14,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "event_loop.h"
 #include "stream.h"
 
 static ssize_t
-plain_result(ssize_t result)
+plain_result(WbStream *stream, ssize_t result, int awaits)
 {
 	if (result >= 0)
 		return result;
+	stream->awaits = awaits;
 	return (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? WB_STREAM_AGAIN
 																	   : WB_STREAM_BROKEN;
 }
@@ -28,14 +30,14 @@ plain_result(ssize_t result)
 static ssize_t
 plain_read(WbStream *stream, char *data, size_t capacity)
 {
-	return plain_result(recv(stream->fd, data, capacity, 0));
+	return plain_result(stream, recv(stream->fd, data, capacity, 0), WB_READABLE);
 }
 
 /* MSG_NOSIGNAL: a client that has gone must not signal the process. */
 static ssize_t
 plain_write(WbStream *stream, const char *data, size_t len)
 {
-	return plain_result(send(stream->fd, data, len, MSG_NOSIGNAL));
+	return plain_result(stream, send(stream->fd, data, len, MSG_NOSIGNAL), WB_WRITABLE);
 }
 
 static void
@@ -52,7 +54,7 @@ plain_close(WbStream *stream)
 	stream->fd = -1;
 }
 
-static const WbTransport plain_transport = {plain_read, plain_write, plain_finish, plain_close};
+static const WbTransport plain_transport = {NULL, plain_read, plain_write, plain_finish, plain_close};
 
 /* Takes over a connected, non-blocking socket. */
 void
@@ -60,4 +62,7 @@ wb_stream_open_plain(WbStream *stream, int fd)
 {
 	stream->transport = &plain_transport;
 	stream->fd = fd;
+	stream->awaits = WB_READABLE;
+	stream->has_more = false;
+	stream->ssl = NULL;
 }

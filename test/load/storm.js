@@ -5,6 +5,7 @@
 // answered, and a record of what became of each.
 //
 //   port         where the receiver listens, on 127.0.0.1
+//   ca           file of the authority that its certificate must be of: TLS
 //   path, secret of an endpoint of provider ecomanager
 //   next_secret  what senders sign with once they have switched
 //   outcomes     file that gets a line "ID<tab>STATUS" for every delivery sent,
@@ -13,7 +14,8 @@
 //   count        deliveries to be answered 200 before it ends (0: no limit)
 //   first        id of the first delivery (1); the others count up from it
 //   size         bytes of a body (300)
-//   requests     sent on one connection before another is made (0: no limit)
+//   requests     sent on one connection before another is made, with a full
+//                handshake where it is TLS (0: no limit)
 //   pause        milliseconds before another attempt to connect (10)
 //
 // An id is sent once and never again, whatever the answer, so a receiver that
@@ -21,15 +23,18 @@
 // SIGTERM, or without its parent, it ends after the answers that are due.  At
 // each SIGUSR2 one more of the connections switches to next_secret, after the
 // answer that is due.  Every 25 ms it prints a line "sent N acknowledged N
-// refused N lost N switched N".
+// refused N lost N switched N unopened N certificate N": unopened are the
+// connections that failed before they could be used, and certificate is the
+// serial number of the one seen last.
 
 const crypto = require('crypto');
 const fs = require('fs');
 const net = require('net');
+const tls = require('tls');
 
 const options = {
     path: '/', secret: '', next_secret: '', outcomes: '/dev/null',
-    connections: '64', count: '0', first: '1', size: '300', requests: '0', pause: '10',
+    connections: '64', count: '0', first: '1', size: '300', requests: '0', pause: '10', ca: '',
 };
 for (const argument of process.argv.slice(2)) {
     const [, name, value] = /^(\w+)=(.*)$/s.exec(argument);
@@ -39,9 +44,10 @@ const limit = Number(options.count) || Infinity;
 const first = Number(options.first);
 const parent = process.ppid;
 
-const PATIENCE_MS = 15000; // for one answer
+const PATIENCE_MS = 15000; // for one answer, or a connection
 const statuses = []; // by id, from the first
-const tally = {sent: 0, acknowledged: 0, refused: 0, lost: 0, switched: 0};
+const tally = {sent: 0, acknowledged: 0, refused: 0, lost: 0, switched: 0, unopened: 0, certificate: 0};
+const secureContext = options.ca && tls.createSecureContext({ca: fs.readFileSync(options.ca)});
 const clients = new Set();
 let to_switch = 0; // connections, in all
 let ending = false;
@@ -77,12 +83,24 @@ class Client {
         this.pending = null;
         this.requests = 0;
         this.input = '';
-        this.socket = net.connect({host: '127.0.0.1', port: Number(options.port), noDelay: true});
+        this.is_open = false;
+        this.begun_at = Date.now();
+        const address = {host: '127.0.0.1', port: Number(options.port), noDelay: true};
+        this.socket = secureContext ? tls.connect({...address, secureContext}) : net.connect(address);
+        this.socket.setNoDelay();
         this.socket.setEncoding('latin1');
-        this.socket.on('connect', () => this.next());
+        this.socket.on(secureContext ? 'secureConnect' : 'connect', () => this.opened());
         this.socket.on('data', (data) => this.receive(data));
         this.socket.on('error', () => {}); // 'close' follows
         this.socket.on('close', () => this.closed());
+    }
+
+    opened() {
+        this.is_open = true;
+        if (secureContext) {
+            tally.certificate = parseInt(this.socket.getPeerCertificate().serialNumber, 16);
+        }
+        this.next();
     }
 
     next() {
@@ -132,6 +150,9 @@ class Client {
     }
 
     closed() {
+        if (!this.is_open) {
+            tally.unopened++;
+        }
         if (this.pending) {
             tally.lost++;
         }
@@ -163,7 +184,9 @@ const reporting = setInterval(() => {
     report();
     ending ||= process.ppid !== parent;
     for (const client of clients) {
-        if (client.pending ? client.pending.sent_at < Date.now() - PATIENCE_MS : ending) {
+        const waits = client.pending || !client.is_open;
+        const since = client.pending ? client.pending.sent_at : client.begun_at;
+        if (waits ? since < Date.now() - PATIENCE_MS : ending) {
             client.socket.destroy();
         }
     }

@@ -90,7 +90,7 @@ sub status
 {
     my ($self) = @_;
     my @counters = qw(connections batches stored duplicates probes unauthorized not_found
-      bad_method too_large malformed timed_out unavailable);
+      bad_method too_large malformed timed_out unavailable rate_limited);
     my $sums = join ', ', map { "sum($_) AS $_" } @counters;
     return decode_json($self->sql("SELECT row_to_json(s) FROM (SELECT $sums FROM webhook_bridge.status()) s"));
 }
@@ -184,8 +184,8 @@ sub wait_until_not_listening
 
 sub connect    ## no critic: the word fits
 {
-    my ($self) = @_;
-    return WebhookBridge::Connection->new($self->{port});
+    my ($self, $from) = @_;
+    return WebhookBridge::Connection->new($self->{port}, undef, $from);
 }
 
 # One request on a connection of its own.  Returns the response.
@@ -284,14 +284,15 @@ use IO::Socket::INET;
 use Socket qw(INADDR_LOOPBACK IPPROTO_TCP SHUT_WR SOL_SOCKET SO_RCVBUF TCP_MAXSEG TCP_NODELAY sockaddr_in);
 use Time::HiRes qw(time);
 
-# Connects, or dies.
+# Connects, or dies.  $from is the client's own address, such as 127.0.0.2.
 sub new
 {
-    my ($class, $port, $host) = @_;
+    my ($class, $port, $host, $from) = @_;
     my $socket = IO::Socket::INET->new(
         PeerHost => $host // '127.0.0.1',
         PeerPort => $port,
         Proto    => 'tcp',
+        (defined $from ? (LocalHost => $from) : ()),
         Timeout  => $WebhookBridge::DEADLINE) or die "could not connect to port $port: $@\n";
 
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;

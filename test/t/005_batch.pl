@@ -364,6 +364,8 @@ SQL
     $connection->send(delivery(id => 'locked-1'));
     my $seen = poll_until(
         sub {
+            # its transaction goes on seeing what it has once seen
+            $session->query_safe('SELECT pg_stat_clear_snapshot()');
             return $session->query_safe(<<'SQL');
 SELECT state, wait_event_type, query FROM pg_stat_activity
 WHERE backend_type = 'webhook_bridge receiver' AND wait_event_type = 'Lock' AND query <> 'creating partitions'

@@ -1,0 +1,239 @@
+/*-------------------------------------------------------------------------
+ *
+ * input.c
+ *	  What a client has sent, and the request at its beginning.
+ *
+ * The buffer of one connection, and where in it the current request is: its
+ * head, its framing, how much of its body is there, whether it is too large.
+ * Reading from the socket, answering and the batch are the connection's
+ * business, which also sees to it that a buffer neither moves nor is freed while
+ * the batch points into it.
+ *
+ * The connection owns the buffer.  All buffers of the process together stay
+ * below webhook_bridge.max_buffered.  No errors are raised for want of memory.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "batch.h"
+#include "guc.h"
+#include "input.h"
+
+#define FIRST_BUFFER 8192 /* bytes; most deliveries fit */
+
+static MemoryContext input_context;
+static size_t buffered = 0; /* bytes of all buffers */
+static WbHttpHead head;     /* of the request looked at last */
+
+static WbInputResult look_at_head(WbInput *input);
+static WbInputResult look_at_body(WbInput *input);
+static WbInputResult check_body_limit(WbInput *input, uint64 size);
+static WbInputResult refuse(WbInput *input, WbAnswer answer);
+
+void
+wb_inputs_init(void)
+{
+	/* its chunks are small enough for buffers to be given back to the system, not kept */
+	input_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge buffers",
+										  ALLOCSET_SMALL_SIZES);
+}
+
+/*
+ * Makes sure that there is room to read into.  Buffers grow with what has
+ * arrived, never with what a client announces.  False if memory is short.
+ */
+bool
+wb_input_make_space(WbInput *input)
+{
+	size_t limit = (size_t) wb_max_buffered_kb * 1024;
+	size_t capacity;
+	char *data;
+
+	if (input->start > 0)
+	{
+		memmove(input->data, input->data + input->start, input->length - input->start);
+		input->length -= input->start;
+		input->start = 0;
+	}
+	if (input->length < input->capacity)
+		return true;
+
+	capacity = Max(input->capacity * 2, FIRST_BUFFER);
+	if (input->head_length > 0)
+	{
+		/* no more than the request can need, with framing and the next one's beginning */
+		size_t body = input->framing == WB_HTTP_LENGTH ? input->content_length : input->body_limit;
+
+		capacity = Min(capacity, input->head_length + body + FIRST_BUFFER);
+		capacity = Max(capacity, input->capacity + FIRST_BUFFER);
+	}
+	if (buffered + capacity - input->capacity > limit)
+		return false;
+	data = MemoryContextAllocExtended(input_context, capacity, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+	if (data == NULL)
+		return false;
+	if (input->data)
+	{
+		memcpy(data, input->data, input->length);
+		pfree(input->data);
+	}
+	buffered += capacity - input->capacity;
+	input->data = data;
+	input->capacity = capacity;
+	return true;
+}
+
+/* Gives the buffer back, and what is in it. */
+void
+wb_input_free(WbInput *input)
+{
+	if (input->data)
+		pfree(input->data);
+	buffered -= input->capacity;
+	input->data = NULL;
+	input->capacity = input->length = input->start = 0;
+}
+
+/* Looks at the current request; to be called when there is more of it. */
+WbInputResult
+wb_input_look(WbInput *input)
+{
+	if (input->head_length == 0)
+		return look_at_head(input);
+	return input->body_complete ? WB_INPUT_COMPLETE : look_at_body(input);
+}
+
+static WbInputResult
+look_at_head(WbInput *input)
+{
+	size_t available = input->length - input->start;
+	int length = wb_http_parse_head(input->data + input->start, available, input->seen, &head);
+
+	if (length < 0)
+		return refuse(input, wb_answer_for_status(-length));
+	if (length > wb_max_header_size ||
+		(length == WB_HTTP_INCOMPLETE && available >= (size_t) wb_max_header_size))
+		return refuse(input, WB_ANSWER_HEAD_TOO_LARGE);
+	if (length == WB_HTTP_INCOMPLETE)
+	{
+		input->seen = available;
+		return WB_INPUT_INCOMPLETE;
+	}
+
+	input->head_length = length;
+	input->framing = head.framing;
+	input->content_length = head.framing == WB_HTTP_LENGTH ? head.content_length : 0;
+	input->body_limit = wb_max_body_size;
+	input->body_length = 0;
+	input->body_complete = false;
+	memset(&input->chunks, 0, sizeof(input->chunks));
+	input->continue_due = head.expect_continue;
+	return WB_INPUT_HEAD;
+}
+
+/*
+ * Refuses a body that is larger than what its endpoint takes, or than what
+ * there will ever be memory for.  Endpoints that take more than the setting
+ * says are looked up only when it matters; those that take less refuse later,
+ * when the delivery is judged.
+ */
+static WbInputResult
+check_body_limit(WbInput *input, uint64 size)
+{
+	input->refused_size = size;
+	if (input->head_length + size + FIRST_BUFFER > (uint64) wb_max_buffered_kb * 1024)
+		return WB_INPUT_TOO_LARGE;
+	if (size <= input->body_limit)
+		return WB_INPUT_COMPLETE;
+	if (input->body_limit == (size_t) wb_max_body_size)
+	{
+		if (wb_http_parse_head(input->data + input->start, input->head_length, 0, &head) > 0 &&
+			!wb_batch_body_limit(head.path, &input->body_limit))
+			return refuse(input, WB_ANSWER_UNAVAILABLE);
+		if (size <= input->body_limit)
+			return WB_INPUT_COMPLETE;
+	}
+	return WB_INPUT_TOO_LARGE;
+}
+
+/* Whether the body of the current request is there; decodes chunks. */
+static WbInputResult
+look_at_body(WbInput *input)
+{
+	size_t body_start = input->start + input->head_length;
+	WbInputResult result;
+
+	if (input->framing == WB_HTTP_CHUNKED)
+	{
+		char *raw = input->data + body_start + input->body_length;
+		size_t length = input->length - body_start - input->body_length;
+		ptrdiff_t rest = wb_http_decode_chunks(&input->chunks, raw, &length);
+
+		if (rest == WB_HTTP_CHUNKS_INVALID)
+			return refuse(input, WB_ANSWER_MALFORMED);
+		input->body_length += length;
+		input->body_complete = rest >= 0;
+		input->length = body_start + input->body_length + Max(rest, 0);
+		result = check_body_limit(input, input->body_length);
+	}
+	else
+	{
+		result = check_body_limit(input, input->content_length);
+		input->body_complete = input->length - body_start >= input->content_length;
+		input->body_length = input->body_complete ? input->content_length : 0;
+	}
+	return result == WB_INPUT_COMPLETE && !input->body_complete ? WB_INPUT_INCOMPLETE : result;
+}
+
+static WbInputResult
+refuse(WbInput *input, WbAnswer answer)
+{
+	input->refusal = answer;
+	return WB_INPUT_REFUSED;
+}
+
+/*
+ * The head of the current request, which must be complete.  Parsed again,
+ * because the buffer may have moved; valid until the next call for any input.
+ */
+const WbHttpHead *
+wb_input_head(WbInput *input)
+{
+	if (wb_http_parse_head(input->data + input->start, input->head_length, 0, &head) <= 0)
+		elog(ERROR, "a request changed while its body was read");
+	return &head;
+}
+
+/*
+ * Whether there is memory for what the head announces.  No promise: others may
+ * take it before that has arrived.
+ */
+bool
+wb_input_fits(const WbInput *input)
+{
+	size_t needed = input->head_length + input->content_length;
+
+	return needed <= input->capacity ||
+		   buffered + needed - input->capacity <= (size_t) wb_max_buffered_kb * 1024;
+}
+
+/* What there is of its body. */
+WbSlice
+wb_input_body(const WbInput *input)
+{
+	return wb_slice(input->data + input->start + input->head_length, input->body_length);
+}
+
+/* Moves on from the current request, which is complete, to the next. */
+void
+wb_input_next(WbInput *input)
+{
+	input->start += input->head_length + input->body_length;
+	input->seen = 0;
+	input->head_length = 0;
+	input->body_complete = false;
+	input->continue_due = false;
+}
