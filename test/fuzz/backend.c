@@ -17,7 +17,7 @@
 #include "lib/ilist.h"
 #include "mb/pg_wchar.h"
 
-#define MAX_CONTEXTS 4
+#define MAX_CONTEXTS 8
 
 typedef struct Chunk
 {
@@ -47,6 +47,12 @@ AllocSetContextCreateInternal(MemoryContext parent, const char *name, Size min_s
 	REQUIRE(context_count < MAX_CONTEXTS);
 	contexts[context_count].type = T_AllocSetContext;
 	return &contexts[context_count++];
+}
+
+MemoryContext
+SlabContextCreate(MemoryContext parent, const char *name, Size block_size, Size chunk_size)
+{
+	return AllocSetContextCreateInternal(parent, name, 0, block_size, block_size);
 }
 
 void *
@@ -180,6 +186,23 @@ errmsg_internal(const char *format, ...)
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
 	va_end(arguments);
+	return 0;
+}
+
+int
+errmsg(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	return 0;
+}
+
+int
+errcode(int code)
+{
 	return 0;
 }
 

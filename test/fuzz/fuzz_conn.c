@@ -1,11 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * fuzz_conn.c
- *	  Fuzz target of conn.c, with http_parse.c and answer.c.
+ *	  Fuzz target of conn.c, input.c and client.c, with the parser, the answers
+ *	  and the limits of addresses.
  *
  * Input: a line that says how the bytes arrive, then the bytes that a client
  * sends.  Two connections send the same bytes, one as the line says, the other
- * a few at a time.  The target plays socket, clock and batch; the batch is
+ * a few at a time, from a trusted proxy and over what behaves like TLS: it
+ * begins with a handshake, hands out less than it holds and then says so, while
+ * the socket is silent.  The target plays socket, clock and batch; the batch is
  * small and looks at what it was given when it "stores".
  *
  * What a connection makes of the bytes must be what the parser makes of all of
@@ -25,24 +28,34 @@
  *	  $         the client sends no more
  *	  !         the connection breaks
  *	  =         the receiver begins to drain
+ *	  %         the batch sheds load
+ *	  #         an address may have one connection, and one request a second
+ *	  *         somebody else arrives, and there are no more connections
  *
  *-------------------------------------------------------------------------
  */
 #include "backend.h"
 
+#include <netinet/in.h>
+
 #include "batch.h"
+#include "client.h"
 #include "conn.h"
+#include "guc.h"
 #include "stream.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CLIENTS 3
+#define CLIENTS 4 /* two that send the input, a good one, a newcomer */
 #define MAX_REQUESTS 2000
 #define BATCH 3
 #define REQUEST_MS 1000
+#define TLS_RECORD 20
 
 /* Settings that conn.c and what is linked with it read. */
-int wb_max_connections = 10;
+int wb_max_connections = CLIENTS;
+int wb_max_connections_per_address = 2; /* as many as there may be: the proxy can name the other client */
+int wb_max_request_rate_per_address = 0;
 int wb_max_header_size = 2048;
 int wb_max_body_size = 1000;
 int wb_request_timeout_ms = REQUEST_MS;
@@ -76,8 +89,12 @@ typedef struct Client
 	bool is_finished; /* the receiver writes no more */
 	bool is_closed;
 	bool is_disturbed; /* something happened that may end the connection */
-	int requests;      /* handed to the batch */
-	bool was_refused;  /* the last one for its size */
+	bool with_tls;
+	int starts;       /* steps of its handshake so far */
+	bool is_fresh;    /* bytes have arrived since it was read */
+	bool is_again;    /* the next turn tells it in any case */
+	int requests;     /* handed to the batch */
+	bool was_refused; /* the last one for its size */
 	StringInfoData output;
 	bool is_head[MAX_REQUESTS];
 } Client;
@@ -91,12 +108,24 @@ typedef struct Pending
 	bool is_stored;
 } Pending;
 
+static const WbProxies proxies = {
+	.count = 1, .networks = {{.address = {.bytes = {127}, .size = 4}, .bits = 8}}};
+static const uint8_t client_address[] = {10, 0, 0, 1};
+static const uint8_t proxy_address[] = {127, 0, 0, 1};
+
 static WbSlot slot;
 static Client clients[CLIENTS];
 static Model model;
 static Pending batch[BATCH];
 static int batch_count;
+static bool batch_sheds = false;
 static int64 now_ms = 1000;
+
+const WbProxies *
+wb_trusted_proxies(void)
+{
+	return &proxies;
+}
 
 /* --- Clock and sockets -------------------------------------------------------- */
 
@@ -124,6 +153,13 @@ wb_loop_change(WbLoop *loop, WbWatch *watch, int interest)
 }
 
 void
+wb_loop_again(WbLoop *loop, WbWatch *watch)
+{
+	if (watch->fd >= 0)
+		clients[watch->fd].is_again = true;
+}
+
+void
 wb_loop_remove(WbLoop *loop, WbWatch *watch)
 {
 	clients[watch->fd].watch = NULL;
@@ -137,10 +173,18 @@ read_client(WbStream *stream, char *data, size_t capacity)
 	size_t len = Min(client->arrived - client->read, capacity);
 
 	REQUIRE(!client->is_closed && capacity > 0);
+	client->is_fresh = false;
+	stream->has_more = false;
+	stream->awaits = WB_READABLE;
 	if (client->is_broken)
 		return WB_STREAM_BROKEN;
 	if (len == 0)
 		return client->sends_no_more ? WB_STREAM_END : WB_STREAM_AGAIN;
+	if (client->with_tls)
+	{
+		len = Min(len, TLS_RECORD);
+		stream->has_more = client->read + len < client->arrived;
+	}
 	memcpy(data, client->input + client->read, len);
 	client->read += len;
 	return (ssize_t) len;
@@ -155,6 +199,7 @@ write_client(WbStream *stream, const char *data, size_t len)
 	if (client->is_broken)
 		return WB_STREAM_BROKEN;
 	len = Min(len, client->takes);
+	stream->awaits = WB_WRITABLE;
 	if (len == 0)
 		return WB_STREAM_AGAIN;
 	if (client->takes != SIZE_MAX)
@@ -176,7 +221,18 @@ close_client(WbStream *stream)
 	clients[stream->fd].is_closed = true;
 }
 
+/* A handshake reads, writes, reads again and is done. */
+static WbTlsStart
+start_client(WbStream *stream)
+{
+	Client *client = &clients[stream->fd];
+
+	stream->awaits = client->starts == 1 ? WB_WRITABLE : WB_READABLE;
+	return client->starts++ < 3 ? WB_TLS_START_AGAIN : WB_TLS_START_DONE;
+}
+
 static const WbTransport transport = {
+	.start = start_client,
 	.read = read_client,
 	.write = write_client,
 	.finish = finish_client,
@@ -185,8 +241,16 @@ static const WbTransport transport = {
 void
 wb_stream_open_plain(WbStream *stream, int fd)
 {
+	memset(stream, 0, sizeof(*stream));
 	stream->transport = &transport;
 	stream->fd = fd;
+	stream->awaits = WB_READABLE;
+}
+
+bool
+wb_tls_begin(WbStream *stream)
+{
+	return true;
 }
 
 /* --- The batch ------------------------------------------------------------------ */
@@ -255,6 +319,18 @@ wb_batch_clear(void)
 	batch_count = 0;
 }
 
+bool
+wb_batch_sheds(void)
+{
+	return batch_sheds;
+}
+
+void
+wb_batch_resume(void)
+{
+	batch_sheds = false;
+}
+
 /* An endpoint that takes more than others, one that takes less, and one that cannot be found now. */
 bool
 wb_batch_body_limit(WbSlice path, size_t *limit)
@@ -308,6 +384,17 @@ check_request(Client *client, const WbDelivery *delivery)
 	REQUIRE(bytes.len == expected_bytes.len && memcmp(bytes.data, expected_bytes.data, bytes.len) == 0);
 }
 
+/* Who is no proxy is nobody else. */
+static void
+check_address(const Client *client, const WbDelivery *delivery)
+{
+	const inet *address = (const inet *) DatumGetPointer(delivery->remote_addr);
+
+	REQUIRE(ip_bits(address) == ip_maxbits(address));
+	if (client != &clients[1])
+		REQUIRE(ip_family(address) == PGSQL_AF_INET && memcmp(ip_addr(address), client_address, 4) == 0);
+}
+
 /* Looks at what has been added, which must not have moved, and decides. */
 static void
 store_batch(void)
@@ -331,6 +418,7 @@ store_batch(void)
 		if (client == NULL)
 			continue;
 		check_request(client, delivery);
+		check_address(client, delivery);
 		REQUIRE(!client->was_refused);
 		client->was_refused = delivery->refused_size > 0;
 		client->is_head[client->requests++] = delivery->form.head;
@@ -431,10 +519,30 @@ make_model(const char *data, size_t len)
 
 /* --- A receiver's turns -------------------------------------------------------------- */
 
+/* Whether the socket can be read; a handshake's bytes are always there. */
+static bool
+is_readable(const Client *client)
+{
+	if (client->is_broken || client->sends_no_more)
+		return true;
+	if (client->with_tls)
+		return client->is_fresh || client->starts < 4;
+	return client->arrived > client->read;
+}
+
 static bool
 is_watched(const Client *client, int interest)
 {
 	return client->watch != NULL && (client->watch->interest & interest) != 0;
+}
+
+bool
+wb_loop_is_behind(WbLoop *loop)
+{
+	for (int i = 0; i < CLIENTS; i++)
+		if (is_watched(&clients[i], WB_READABLE) && is_readable(&clients[i]))
+			return true;
+	return false;
 }
 
 /* One turn of the loop; false if there was nothing to do. */
@@ -447,10 +555,10 @@ turn(void)
 	{
 		Client *client = &clients[i];
 
-		if (is_watched(client, WB_READABLE) &&
-			(client->is_broken || client->sends_no_more || client->arrived > client->read))
+		if ((client->is_again && client->watch != NULL) || (is_watched(client, WB_READABLE) && is_readable(client)))
 		{
 			was_ready = true;
+			client->is_again = false;
 			client->watch->ready(client->watch->owner, WB_READABLE);
 		}
 		if (is_watched(client, WB_WRITABLE) && (client->is_broken || client->takes > 0))
@@ -489,26 +597,50 @@ settle(void)
 		REQUIRE(most-- > 0);
 }
 
-static void
-open_client(int index, const char *input, size_t len)
+static struct sockaddr_storage
+peer_at(const uint8_t address[4])
 {
 	struct sockaddr_storage peer = {.ss_family = AF_INET};
+
+	memcpy(&((struct sockaddr_in *) &peer)->sin_addr, address, 4);
+	return peer;
+}
+
+static void
+open_client(int index, const char *input, size_t len, bool with_tls)
+{
+	struct sockaddr_storage peer = peer_at(with_tls ? proxy_address : client_address);
 	Client *client = &clients[index];
+	bool is_short = backend_is_out_of_memory;
 
 	memset(client, 0, sizeof(*client));
 	initStringInfo(&client->output);
 	client->input = input;
 	client->len = len;
 	client->takes = SIZE_MAX;
-	wb_conn_open(index, &peer);
-	REQUIRE(client->watch != NULL);
+	client->with_tls = with_tls;
+	wb_conn_open(index, &peer, with_tls);
+	REQUIRE(client->watch != NULL || (is_short && client->is_closed));
 }
 
 static void
 arrive(Client *client, size_t len)
 {
-	if (!client->sends_no_more)
-		client->arrived = Min(client->arrived + len, client->len);
+	if (client->sends_no_more)
+		return;
+	len = Min(len, client->len - client->arrived);
+	client->arrived += len;
+	client->is_fresh = client->is_fresh || len > 0;
+}
+
+/* A connection beyond the limit, for which another one may give way; it says nothing. */
+static void
+newcomer_arrives(void)
+{
+	wb_max_connections = wb_conns_count();
+	if (clients[3].watch == NULL && wb_max_connections > 0 && wb_conns_have_room())
+		open_client(3, "", 0, true);
+	wb_max_connections = CLIENTS;
 }
 
 /* Does what one character of the script says. */
@@ -523,21 +655,29 @@ follow(Client *client, char step)
 		client->takes = 10 * (step - '0');
 	else if (step == '+')
 		client->takes = SIZE_MAX;
-	else if (step == '.' || step == '-' || step == '$' || step == '!' || step == '=')
+	else if (step == '$' || step == '!')
 	{
 		client->is_disturbed = true;
-		if (step == '.' || step == '=')
-			clients[1].is_disturbed = true;
+		if (step == '$')
+			client->sends_no_more = true;
+		else
+			client->is_broken = true;
+	}
+	else if (step != '\0' && strchr(".-=%#*", step) != NULL)
+	{
+		client->is_disturbed = clients[1].is_disturbed = true;
 		if (step == '.')
 			now_ms += REQUEST_MS / 2;
 		else if (step == '-')
-			backend_is_out_of_memory = clients[1].is_disturbed = true;
-		else if (step == '$')
-			client->sends_no_more = true;
-		else if (step == '!')
-			client->is_broken = true;
-		else
+			backend_is_out_of_memory = true;
+		else if (step == '=')
 			wb_conns_drain();
+		else if (step == '%')
+			batch_sheds = true;
+		else if (step == '#')
+			wb_max_connections_per_address = wb_max_request_rate_per_address = 1;
+		else
+			newcomer_arrives();
 	}
 }
 
@@ -614,6 +754,20 @@ check_answers(const Client *client)
 	REQUIRE(!model.is_final || client->is_closed || client->is_finished);
 }
 
+/* Who has left is counted no more: the next one from there may be the only one. */
+static void
+check_nobody_counts(void)
+{
+	struct sockaddr_storage peer = peer_at(client_address);
+	int limit = wb_max_connections_per_address;
+	WbClient client;
+
+	wb_max_connections_per_address = 1;
+	REQUIRE(wb_client_arrive(&client, &peer));
+	wb_client_leave(&client);
+	wb_max_connections_per_address = limit;
+}
+
 static void
 check_all(const char *script, size_t steps, const char *input, size_t len)
 {
@@ -622,9 +776,9 @@ check_all(const char *script, size_t steps, const char *input, size_t len)
 	WbSlice rest;
 
 	make_model(input, len);
-	open_client(0, input, len);
-	open_client(1, input, len);
-	clients[2].watch = NULL;
+	open_client(0, input, len, false);
+	open_client(1, input, len, true);
+	clients[2].watch = clients[3].watch = NULL;
 
 	for (size_t i = 0; i < steps; i++)
 	{
@@ -633,6 +787,8 @@ check_all(const char *script, size_t steps, const char *input, size_t len)
 		turn();
 	}
 	backend_is_out_of_memory = false;
+	wb_max_connections_per_address = 2;
+	wb_max_request_rate_per_address = 0;
 	clients[0].takes = SIZE_MAX;
 	for (int i = 0; i < 2; i++)
 		arrive(&clients[i], len);
@@ -642,8 +798,9 @@ check_all(const char *script, size_t steps, const char *input, size_t len)
 
 	/* a good client is served, whatever the others did */
 	wb_conns_reset();
+	check_nobody_counts();
 	make_model(good, sizeof(good) - 1);
-	open_client(2, good, sizeof(good) - 1);
+	open_client(2, good, sizeof(good) - 1, false);
 	arrive(&clients[2], sizeof(good));
 	settle();
 	rest = wb_slice(clients[2].output.data, clients[2].output.len);
@@ -653,6 +810,7 @@ check_all(const char *script, size_t steps, const char *input, size_t len)
 	now_ms += 10 * REQUEST_MS;
 	settle();
 	REQUIRE(wb_conns_count() == 0 && pg_atomic_read_u32(&slot.connections) == 0);
+	check_nobody_counts();
 }
 
 int
