@@ -52,8 +52,9 @@ extern void wb_loop_remove(WbLoop *loop, WbWatch *watch);
  */
 extern void wb_loop_turn(WbLoop *loop, long timeout_ms);
 
-/* Milliseconds on a clock that never jumps, as of the last wait. */
 extern bool wb_loop_is_behind(WbLoop *loop);
+
+/* Milliseconds on a clock that never jumps, as of the last wait. */
 extern int64 wb_loop_now_ms(WbLoop *loop);
 
 #endif /* WB_EVENT_LOOP_H */
