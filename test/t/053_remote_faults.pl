@@ -73,6 +73,8 @@ for my $name ('ecomanager', 'api2cart 1.0', 'api2cart 1.1', 'blaze', 'shoplazza 
         provider => $provider,
         topic    => $topic{$provider},
         base_url => $emulator->url($name),
+        # of an API's older version some faults say it all, unless it is asked for
+        is_older => $name =~ / (?:1\.0|2022-01)$/ && !$ENV{TEST_ACCOUNT},
     };
 }
 # Not in one transaction: what is not committed cannot be registered.
@@ -216,6 +218,7 @@ my %state = (
     truncated => 'WB001', 'invalid JSON' => 'WB017', page => 'WB017', empty => 'WB017', bytes => 'WB004', huge => 'WB004',
     'huge, unannounced' => 'WB004', redirect => 'WB017');
 my %is_done = map { $_ => 1 } 'slow', 'lost', 'truncated', 'invalid JSON', 'page', 'empty', 'bytes', 'huge', 'huge, unannounced';
+my @some = ('lost', 'page', 'status 500');
 my %message = ('status 500' => qr/it's broken/, redirect => qr/A redirect, which is not followed/);
 
 # The SQLSTATE of a call whose operation meets a fault every time.
@@ -293,7 +296,7 @@ sub every_fault
     {
         for my $operation (operations($account, $function))
         {
-            for my $fault (sort keys %fault)
+            for my $fault ($account->{is_older} ? @some : sort keys %fault)
             {
                 my $name = "$account->{name}, $function, $fault at $operation";
                 prepare($account, $function);
@@ -611,7 +614,7 @@ for my $account (@accounts)
     rolled_back($account);
     changes_rolled_back($account);
     note sprintf '%s, rolled back: %.0f s', $account->{name}, time - $begun;
-    hangs($account);
+    hangs($account) unless $account->{is_older};
     note sprintf '%s: %.0f s', $account->{name}, time - $begun;
 }
 
