@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * fuzz_text.c
- *	  Fuzz target of encoding.c, urlencoded.h, timestamp.c, utf8.c and
- *	  handshake.c: the small readers of what strangers write.
+ *	  Fuzz target of encoding.c, urlencoded.h, timestamp.c, utf8.c, address.c,
+ *	  proxy.c and handshake.c: the small readers of what strangers write.
  *
  * Input, each on a line: options of a handshake ("j" JSON, "s" signed), its
  * three templates, a query; then a text, which is read in every way there is
@@ -14,10 +14,12 @@
 #include "encoding.h"
 #include "handshake.h"
 #include "json_scan.h"
+#include "proxy.h"
 #include "timestamp.h"
 #include "urlencoded.h"
 #include "utf8.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -205,6 +207,41 @@ next_line(WbSlice *rest)
 	return line;
 }
 
+/* An address is the same when it is written as usual, and as a network of its own. */
+static void
+check_address(WbSlice text)
+{
+	char usual[INET6_ADDRSTRLEN];
+	WbAddress address;
+	WbAddress again;
+	WbNetwork network;
+
+	if (wb_network_parse(text, &network))
+		REQUIRE(network.bits >= 0 && network.bits <= network.address.size * 8 &&
+				wb_network_contains(&network, &network.address));
+	if (!wb_address_parse(text, &address))
+		return;
+	REQUIRE(inet_ntop(address.size == 4 ? AF_INET : AF_INET6, address.bytes, usual, sizeof(usual)) != NULL);
+	REQUIRE(wb_address_parse(wb_slice_cstring(usual), &again) && memcmp(&address, &again, sizeof(address)) == 0);
+	REQUIRE(wb_network_parse(text, &network) && memcmp(&network.address, &address, sizeof(address)) == 0);
+}
+
+/* What a proxy says does not change with what was said before it. */
+static void
+check_proxy(WbSlice text)
+{
+	static const WbProxies proxies = {.count = 1, .networks = {{.address = {.bytes = {127}, .size = 4}, .bits = 8}}};
+	WbHeader headers[] = {{wb_slice_cstring("X-Forwarded-For"), wb_slice_cstring("198.51.100.1, x")},
+						  {wb_slice_cstring("x-forwarded-for"), text}};
+	WbAddress client;
+	WbAddress again;
+
+	if (!wb_proxies_find_client(&proxies, headers + 1, 1, &client))
+		return;
+	REQUIRE(!wb_proxies_contain(&proxies, &client));
+	REQUIRE(wb_proxies_find_client(&proxies, headers, 2, &again) && memcmp(&client, &again, sizeof(client)) == 0);
+}
+
 /* An answer fits, is the same each time, and tells no secret. */
 static void
 check_handshake(WbSlice input, WbSlice options, WbHandshakeText *text, WbSlice query, WbSlice body)
@@ -267,6 +304,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int format = WB_TIME_SECONDS; format <= WB_TIME_ISO8601; format++)
 		check_time(rest, (WbTimeFormat) format);
 	check_utf8(rest);
+	check_address(rest);
+	check_proxy(rest);
 	check_handshake(wb_slice(copy, size), options, &handshake, query, rest);
 	free(copy);
 	return 0;
