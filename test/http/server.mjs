@@ -19,6 +19,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
+import tls from 'node:tls';
 import { gzipSync } from 'node:zlib';
 
 const directory = process.argv[2];
@@ -188,10 +189,9 @@ function listen(server) {
     return new Promise((resolve) => server.listen(0, '127.0.0.1', 1024, () => resolve(server.address().port)));
 }
 
-function secure(name, options = {}) {
-    const key = readFileSync(`${directory}/${name}.key`);
-    const cert = readFileSync(`${directory}/${name}.crt`);
-    return listen(https.createServer({ key, cert, ...options }, serve));
+function secure(name, options = {}, speak = undefined) {
+    const given = { key: readFileSync(`${directory}/${name}.key`), cert: readFileSync(`${directory}/${name}.crt`), ...options };
+    return listen(speak ? tls.createServer(given, speak) : https.createServer(given, serve));
 }
 
 const ports = {
@@ -200,7 +200,7 @@ const ports = {
     other: await secure('other'),
     expired: await secure('expired'),
     unknown: await secure('unknown'),
-    http2: await secure('good', { ALPNProtocols: ['h2'] }),
+    http2: await secure('good', {}, (socket) => socket.end(Buffer.from('000000040000000000', 'hex'))), // empty SETTINGS
     trickle: await listen(net.createServer((socket) => {
         count('trickle');
         drip(socket, Buffer.from('1603034000', 'hex'), '\x02');

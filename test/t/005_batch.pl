@@ -73,7 +73,9 @@ sub reload
     my (%settings) = @_;
     $limit++;
     $bridge->reload(%settings, 'webhook_bridge.max_body_size' => $limit);
-    poll_until(sub { $bridge->post('/hooks/shop', 'x' x $limit)->{status} == 401 }, 'settings to be read');
+    # both: before the first time there is another limit
+    poll_until(sub { $bridge->post('/hooks/shop', 'x' x $limit)->{status} == 401 && $bridge->post('/hooks/shop', 'x' x ($limit + 1))->{status} == 413 },
+        'settings to be read');
     return;
 }
 

@@ -411,7 +411,7 @@ is(call("$secure/flaky/2")->{body}, 'attempt 3', 'the third attempt succeeds');
     fails(call("https://good.test:$port{unknown}/x?sekret"), 'WB001', qr/SSL certificate problem.*http_ca_file/, 'an unknown authority');
     fails(call("https://good.test:$port{http}/x?sekret"), 'WB001', qr/could not connect securely/, 'no TLS');
     fails(call("https://good.test:$port{old}/x?sekret"), 'WB001', qr/could not connect securely/, 'old TLS');
-    fails(call("https://good.test:$port{http2}/x?sekret"), 'WB001', qr/could not connect securely/, 'HTTP/2 only');
+    fails(call("https://good.test:$port{http2}/x?sekret"), 'WB004', qr/HTTP/, 'HTTP/2 only');
     fails(call("$secure/x?sekret", settings => $system), 'WB001', qr/SSL certificate problem/, 'the authorities of the system only');
     fails(call("https://good.test:$port{other}/x", settings => $allowed), 'WB001', qr/host name/, 'insecure, another host');
     fails(call("https://good.test:$port{unknown}/x", settings => $allowed), 'WB001', qr/certificate/, 'insecure, an unknown authority');
