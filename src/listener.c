@@ -10,8 +10,13 @@
  * it stops watching its sockets instead of spinning on them: clients wait in
  * the kernel's queue.
  *
- * Several receivers share a port through SO_REUSEPORT.  A single one does not
- * ask for it, so that another program on the same port is noticed.
+ * Several receivers share a port through SO_REUSEPORT, which would also let in
+ * the receivers of another server of the same user.  Hence a receiver asks for it
+ * before it binds only if one of its own server has claimed the port, in shared
+ * memory.  Any other takes the port for itself alone, which fails if somebody has
+ * it, and asks once it listens.  Not earlier: the system looks for others at bind()
+ * and again at listen(), where two that have come at once would both be let in.
+ * A single receiver does not ask at all, so that programs that do are noticed.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +30,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #include "conn.h"
@@ -46,33 +52,39 @@ typedef struct WbListener
 } WbListener;
 
 static WbLoop *loop;
+static WbSlot *slot;
 static WbListener listeners[MAX_LISTENERS];
 static int listener_count = 0;
-static bool shared = false; /* the sockets let other receivers have theirs */
 static bool paused = false;
 static int64 paused_until_ms;     /* a shortage of descriptors is not over at once */
 static char *opened_as = NULL;    /* the settings the sockets were opened with */
 static char *last_problem = NULL; /* so that a lasting one is said once */
+static bool has_lost = false;     /* the port, perhaps to a receiver that came first */
 
 static char *settings(void);
 static bool open_port(int port, bool with_tls);
-static bool open_address(const char *host, int port, bool with_tls);
-static int open_socket(const struct addrinfo *address);
+static bool open_address(const char *host, int port, bool with_tls, bool joins);
+static int open_socket(const struct addrinfo *address, bool joins);
 static void report(const char *host, int port, const char *problem);
 static void say_where(void);
 static void on_ready(void *owner, int ready);
 static void pause_accepting(int pause_ms);
 static void raise_descriptor_limit(void);
 
-/*
- * Opens all sockets, or none: false, after a message in the log, if one of the
- * addresses cannot be used.
- */
-bool
-wb_listeners_open(WbLoop *receiver_loop)
+void
+wb_listeners_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
 {
 	loop = receiver_loop;
-	shared = wb_receivers > 1;
+	slot = receiver_slot;
+}
+
+/*
+ * Opens all sockets, or none: false if one of the addresses cannot be used, after
+ * a message in the log unless the reason may be gone at the next attempt.
+ */
+bool
+wb_listeners_open(void)
+{
 	raise_descriptor_limit();
 	if (wb_port == 0 && wb_tls_port == 0)
 		report(wb_listen_addresses, 0, "Neither webhook_bridge.port nor webhook_bridge.tls_port is set");
@@ -88,22 +100,36 @@ wb_listeners_open(WbLoop *receiver_loop)
 		if (last_problem)
 			pfree(last_problem);
 		last_problem = NULL;
+		has_lost = false;
 		return true;
 	}
 	wb_listeners_close();
 	return false;
 }
 
+/* Lets other receivers have the same ports, if there are to be any. */
+void
+wb_listeners_share(void)
+{
+	int on = 1;
+
+	/* who is left alone goes on sharing: the others may still have their sockets */
+	for (int i = 0; i < listener_count && wb_receivers > 1; i++)
+		(void) setsockopt(listeners[i].fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
 void
 wb_listeners_close(void)
 {
+	/* first, so that who has seen a claim after joining has not joined a stranger */
+	wb_slot_claim(slot, false, 0);
+	wb_slot_claim(slot, true, 0);
 	for (int i = 0; i < listener_count; i++)
 	{
 		wb_loop_remove(loop, &listeners[i].watch);
 		(void) close(listeners[i].fd);
 	}
 	listener_count = 0;
-	shared = false;
 	paused = false;
 	if (opened_as)
 		pfree(opened_as);
@@ -124,18 +150,23 @@ wb_listeners_outdated(void)
 static char *
 settings(void)
 {
-	/* who is left alone goes on sharing: the others still have their sockets */
-	return psprintf("%s:%d:%d:%d", wb_listen_addresses, wb_port, wb_tls_is_ready() ? wb_tls_port : 0,
-					shared || wb_receivers > 1);
+	return psprintf("%s:%d:%d", wb_listen_addresses, wb_port, wb_tls_is_ready() ? wb_tls_port : 0);
 }
 
-/* Opens one port on all addresses; 0 stands for none. */
+/*
+ * Opens one port on all addresses; 0 stands for none.  Shares it if another
+ * receiver of this server has it, and still has it afterwards: in between, that
+ * one may have ended and a stranger taken the port.
+ */
 static bool
 open_port(int port, bool with_tls)
 {
 	char *list = pstrdup(wb_listen_addresses);
 	char *rest = NULL;
 	char *host = strtok_r(list, " ,", &rest);
+	uint64 claim = hash_bytes_extended((const unsigned char *) wb_listen_addresses,
+									   strlen(wb_listen_addresses), port);
+	bool joins = wb_slots_have_claim(claim);
 	bool success = true;
 
 	if (port != 0 && host == NULL)
@@ -144,14 +175,21 @@ open_port(int port, bool with_tls)
 		success = false;
 	}
 	for (; port != 0 && host && success; host = strtok_r(NULL, " ,", &rest))
-		success = open_address(strcmp(host, "*") == 0 ? NULL : host, port, with_tls);
+		success = open_address(strcmp(host, "*") == 0 ? NULL : host, port, with_tls, joins);
+	if (joins && !wb_slots_have_claim(claim))
+		success = false;
+	if (port != 0 && success)
+	{
+		wb_listeners_share();
+		wb_slot_claim(slot, with_tls, claim);
+	}
 	pfree(list);
 	return success;
 }
 
 /* Opens the sockets of one name or address; NULL stands for all addresses. */
 static bool
-open_address(const char *host, int port, bool with_tls)
+open_address(const char *host, int port, bool with_tls, bool joins)
 {
 	struct addrinfo hints = {0};
 	struct addrinfo *addresses;
@@ -180,11 +218,17 @@ open_address(const char *host, int port, bool with_tls)
 			success = false;
 			break;
 		}
-		fd = open_socket(a);
+		fd = open_socket(a, joins);
 		/* a machine without IPv6 still has "*" and "localhost" */
 		if (fd < 0 && (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL && addresses->ai_next)))
 			continue;
-		if (fd < 0 || !wb_loop_add(loop, &listener->watch, fd, WB_READABLE, on_ready, listener))
+		if (fd < 0 && errno == EADDRINUSE && wb_receivers > 1 && !has_lost)
+		{
+			/* another receiver may have been faster, and is joined next time */
+			has_lost = true;
+			success = false;
+		}
+		else if (fd < 0 || !wb_loop_add(loop, &listener->watch, fd, WB_READABLE, on_ready, listener))
 		{
 			report(host ? host : "*", port, strerror(errno));
 			if (fd >= 0)
@@ -204,7 +248,7 @@ open_address(const char *host, int port, bool with_tls)
 
 /* A listening socket, or -1 with errno set. */
 static int
-open_socket(const struct addrinfo *address)
+open_socket(const struct addrinfo *address, bool joins)
 {
 	int on = 1;
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -212,7 +256,7 @@ open_socket(const struct addrinfo *address)
 	if (fd < 0)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-		(shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
+		(joins && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
 		(address->ai_family == AF_INET6 &&
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
 		bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||

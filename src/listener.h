@@ -11,8 +11,11 @@
 #include "postgres.h"
 
 #include "event_loop.h"
+#include "shmem.h"
 
-extern bool wb_listeners_open(WbLoop *loop);
+extern void wb_listeners_init(WbLoop *loop, WbSlot *slot);
+extern bool wb_listeners_open(void);
+extern void wb_listeners_share(void);
 extern void wb_listeners_close(void);
 extern void wb_listeners_resume(void);
 extern bool wb_listeners_outdated(void);

@@ -122,6 +122,7 @@ settle_in(int index)
 	wb_batch_init(slot);
 	loop = wb_loop_create();
 	wb_conns_init(loop, slot);
+	wb_listeners_init(loop, slot);
 }
 
 /*
@@ -170,6 +171,7 @@ handle_signals(void)
 		ProcessConfigFile(PGC_SIGHUP);
 		wb_catalog_doubt(); /* there may be another role */
 		wb_tls_reload();
+		wb_listeners_share();
 		if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
 		{
 			(void) stop_listening();
@@ -218,7 +220,7 @@ tick(void)
 	}
 	else if (state != WB_SLOT_LISTENING && wb_loop_now_ms(loop) >= next_listen_ms)
 	{
-		bool listening = wb_listeners_open(loop);
+		bool listening = wb_listeners_open();
 
 		enter(listening ? WB_SLOT_LISTENING : WB_SLOT_BLOCKED);
 		if (!listening)

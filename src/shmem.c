@@ -191,6 +191,35 @@ wb_slot_set_state(WbSlot *slot, WbSlotState state)
 	SpinLockRelease(&slot->mutex);
 }
 
+/*
+ * Receiver: says on which addresses and port it listens, in one number, or with
+ * 0 that it is about to do so no more.
+ */
+void
+wb_slot_claim(WbSlot *slot, bool with_tls, uint64 claim)
+{
+	SpinLockAcquire(&slot->mutex);
+	slot->claims[with_tls] = claim;
+	SpinLockRelease(&slot->mutex);
+}
+
+/* Whether a receiver of this server listens on these addresses and this port. */
+bool
+wb_slots_have_claim(uint64 claim)
+{
+	bool found = false;
+
+	for (int i = 0; i < WB_MAX_RECEIVERS && !found; i++)
+	{
+		WbSlot *slot = &shared->slots[i];
+
+		SpinLockAcquire(&slot->mutex);
+		found = slot->claims[false] == claim || slot->claims[true] == claim;
+		SpinLockRelease(&slot->mutex);
+	}
+	return found;
+}
+
 /* Receiver: leaves; harmless if the slot belongs to somebody else. */
 void
 wb_slot_detach(WbSlot *slot)
@@ -201,6 +230,7 @@ wb_slot_detach(WbSlot *slot)
 	if (slot->pid == MyProcPid)
 	{
 		change(slot, WB_SLOT_FREE, 0, now);
+		slot->claims[false] = slot->claims[true] = 0;
 		pg_atomic_write_u32(&slot->connections, 0);
 	}
 	SpinLockRelease(&slot->mutex);

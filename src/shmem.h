@@ -44,8 +44,8 @@ typedef enum WbSlotState
 } WbSlotState;
 
 /*
- * One receiver.  state, pid, since and database are protected by the mutex;
- * the atomics are written by the receiver alone and read by anybody.
+ * One receiver.  state, pid, since, database and claims are protected by the
+ * mutex; the atomics are written by the receiver alone and read by anybody.
  */
 typedef struct WbSlot
 {
@@ -54,6 +54,7 @@ typedef struct WbSlot
 	pid_t pid;
 	Oid database;                 /* whose events it stores */
 	TimestampTz since;            /* of the state */
+	uint64 claims[2];             /* addresses and port without TLS, and with, that are open; 0 if not */
 	pg_atomic_uint32 connections; /* open now */
 	pg_atomic_uint64 batches;     /* transactions that stored something */
 	pg_atomic_uint64 counters[WB_COUNTERS];
@@ -84,6 +85,8 @@ extern bool wb_slot_reserve(WbSlot *slot, Oid database);
 extern void wb_slot_release_stale(WbSlot *slot, TimestampTz before);
 extern bool wb_slot_attach(WbSlot *slot, Oid database);
 extern void wb_slot_set_state(WbSlot *slot, WbSlotState state);
+extern void wb_slot_claim(WbSlot *slot, bool with_tls, uint64 claim);
+extern bool wb_slots_have_claim(uint64 claim);
 extern void wb_slot_detach(WbSlot *slot);
 
 /* Adds to a number that only this process writes. */

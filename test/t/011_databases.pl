@@ -1,15 +1,19 @@
 # The receivers and databases: their own may be missing, dropped and made
-# again, and another one must not have to wait for them.
+# again, and another one must not have to wait for them.  And those of another
+# server, which may want the same port.
 
 use strict;
 use warnings;
 
+use File::Copy qw(copy);
+use File::Temp qw(tempdir);
 use FindBin;
 use lib "$FindBin::Bin/../perl";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
+use Tls;
 use WebhookBridge;
 
 # Seconds that a statement may take that has no reason to wait for anybody.
@@ -227,9 +231,172 @@ is(scalar $bridge->workers('receiver'), 0, 'there is no receiver');
 $node->stop;
 
 unlike(scalar $bridge->log_text, qr/PANIC|TRAP|terminated by signal/, 'nothing has crashed');
+
+# ---------------------------------------------------------------------------
+# Two servers, one port
+# ---------------------------------------------------------------------------
+
+$node->append_conf('postgresql.conf', "max_worker_processes = 8\nrestart_after_crash = on\n");
+$node->start;
+my $rival = WebhookBridge->start('rival', conf => "restart_after_crash = on\nshared_buffers = 64MB\nlog_statement = none\n");
+my $tls   = Tls->new(tempdir(CLEANUP => 1));
+$tls->make('server', names => 'IP:127.0.0.1');
+for my $one ($bridge, $rival)
+{
+    for my $kind (qw(crt key))
+    {
+        my $file = $one->node->data_dir . "/server.$kind";
+        copy($tls->file('server', $kind), $file) or die "$file: $!";
+        chmod 0600, $file;
+    }
+}
+
+for my $with_tls (0, 1)
+{
+    for my $count (1, 2)
+    {
+        for my $rivals (1, 2)
+        {
+            taken($count, $rivals, $with_tls);
+        }
+    }
+}
+changes_of_two();
+both_at_once($_) for 1 .. 5;
+$rival->stop;
+$node->stop;
 done_testing();
 
 # ---------------------------------------------------------------------------
+
+# The rival's receivers want a port that ours have.
+sub taken
+{
+    my ($count, $rivals, $with_tls) = @_;
+    my $name  = "$count and $rivals receivers" . ($with_tls ? ', TLS' : '');
+    my $port  = settle($count, $rivals, $with_tls);
+    my $start = (stat $rival->node->logfile)[7];
+
+    $rival->reload(ports($port, $with_tls));
+    poll_until(sub { state_is($rival, 'blocked', $rivals) }, "the rival to be blocked, $name");
+    poll_until(sub { scalar($rival->log_text($start)) =~ /WARNING/ }, "the rival to say so, $name");
+    like(scalar $rival->log_text($start),
+        qr/WARNING:  webhook_bridge could not listen on "127\.0\.0\.1", port $port\n.*DETAIL:  Address already in use/,
+        "$name: the port is taken");
+    is(owner($port), 'ours', "$name: all connections are ours");
+    return;
+}
+
+# What happens to two receivers while the rival waits for their port.
+sub changes_of_two
+{
+    my $port   = settle(2, 2);
+    my $start  = (stat $node->logfile)[7];
+    my @before = $rival->workers('receiver');
+
+    $rival->reload(ports($port));
+    poll_until(sub { state_is($rival, 'blocked', 2) }, 'the rival to be blocked');
+    for my $number (0, 1)
+    {
+        my ($ended) = $bridge->sql("SELECT pid FROM webhook_bridge.status() WHERE receiver = $number");
+        $bridge->sql("SELECT pg_terminate_backend($ended)");
+        poll_until(sub { state_is($bridge, 'listening', 2) && !grep { $_ == $ended } $bridge->workers('receiver') },
+            'two receivers again');
+        is(owner($port), 'ours', "receiver $number is terminated: the port stays ours");
+    }
+    $bridge->reload('webhook_bridge.receivers' => 1);
+    poll_until(sub { $bridge->workers('receiver') == 1 }, 'one receiver');
+    is(owner($port), 'ours', 'one is left: the port stays ours');
+    unlike(scalar $bridge->log_text($start), qr/WARNING/, 'nobody is warned of all that');
+    $bridge->reload('webhook_bridge.receivers' => 2);
+    poll_until(sub { state_is($bridge, 'listening', 2) }, 'two receivers');
+    is(owner($port), 'ours', 'two again: the port stays ours');
+
+    # Between closing and opening somebody else can come.
+    $bridge->reload('webhook_bridge.listen_addresses' => '127.0.0.1, 127.0.0.2');
+    one_has($port, 'other addresses');
+
+    my ($killed) = $bridge->workers('receiver');
+    is(kill('KILL', $killed), 1, 'a receiver is killed');
+    poll_until(sub { eval { $bridge->workers('receiver') == 2 && !grep { $_ == $killed } $bridge->workers('receiver') } },
+        'two receivers again');
+    one_has($port, 'killed');
+    is_deeply([ $rival->workers('receiver') ], \@before, "the rival's receivers have never ended");
+    $bridge->reload('webhook_bridge.listen_addresses' => '127.0.0.1');
+    return;
+}
+
+# All receivers of both want a port that is free.
+sub both_at_once
+{
+    my ($round) = @_;
+    my $with_tls = $round % 2;
+    settle(2, 2, $with_tls);
+    my $port = PostgreSQL::Test::Cluster::get_free_port();
+
+    $_->reload(ports($port, $with_tls)) for $bridge, $rival;
+    one_has($port, "both at once, round $round");
+    return;
+}
+
+# Gives each a port of its own, and so many receivers.  Returns the port of ours.
+sub settle
+{
+    my ($count, $rivals, $with_tls) = @_;
+    my $mine;
+
+    for ([ $rival, $rivals ], [ $bridge, $count ])
+    {
+        my ($one, $receivers) = @$_;
+        $mine = PostgreSQL::Test::Cluster::get_free_port();
+        $one->reload('webhook_bridge.receivers' => $receivers, ports($mine, $with_tls));
+        poll_until(sub { state_is($one, 'listening', $receivers) && eval { WebhookBridge::Connection->new($mine) } },
+            "$receivers receivers on port $mine");
+    }
+    return $mine;
+}
+
+sub ports
+{
+    my ($port, $with_tls) = @_;
+    my @ports = $with_tls ? (0, $port) : ($port, 0);
+    return ('webhook_bridge.port' => $ports[0], 'webhook_bridge.tls_port' => $ports[1]);
+}
+
+sub state_is
+{
+    my ($one, $state, $count) = @_;
+    return $one->sql('SELECT array_agg(DISTINCT state), count(*) FROM webhook_bridge.status()') eq "{$state}|$count";
+}
+
+# Tests that one of the two comes to have the port, and the other not.
+sub one_has
+{
+    my ($port, $name) = @_;
+    my $has = sub {
+        return eval { state_is($_[0], 'listening', 2) && state_is($_[1], 'blocked', 2) };
+    };
+
+    poll_until(sub { $has->($bridge, $rival) || $has->($rival, $bridge) }, "one to have port $port, $name");
+    is(owner($port), $has->($bridge, $rival) ? 'ours' : "the rival's", "$name: one has the port and the other is blocked");
+    return;
+}
+
+# Whose receivers take connections to a port, of which there are many, so that
+# each receiver that listens there has some of them.
+sub owner
+{
+    my ($port)  = @_;
+    my @clients = map { WebhookBridge::Connection->new($port) } 1 .. 64;
+    my $here    = sub { $_[0]->sql('SELECT sum(connections) FROM webhook_bridge.status()') };
+    my ($ours, $theirs);
+
+    poll_until(sub { ($ours, $theirs) = map { $here->($_) } $bridge, $rival; $ours + $theirs == @clients },
+        'connections to be accepted');
+    $_->close for @clients;
+    poll_until(sub { $here->($bridge) + $here->($rival) == 0 }, 'connections to be closed');
+    return $ours && $theirs ? "both: $ours and $theirs" : $ours ? 'ours' : "the rival's";
+}
 
 sub deliver
 {
