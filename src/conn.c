@@ -8,12 +8,10 @@
  * been stored and wb_conns_answer() has written the answers, all within one
  * turn of the loop: at the start of a turn no request is pending.
  *
- * The connection owns its stream and its buffers.  It is in exactly one of the
- * lists below, according to its phase, each in order of deadline because all
- * its members were given the same time (after a reload, nearly).  Connections
- * with something to write are also in the list "dirty".  A closed connection is
- * freed at the end of the turn, when no event of the turn can refer to it any
- * more.
+ * The connection owns its stream and its buffers.  It is in the list of its phase
+ * (phase.c), and with something to write also in the list "dirty".  A closed
+ * connection is freed at the end of the turn, when no event of the turn can refer
+ * to it any more.
  *
  * What clients send is taken into memory without errors being raised: who
  * cannot be served is refused, and everybody else goes on.
@@ -32,6 +30,7 @@
 #include "conn.h"
 #include "guc.h"
 #include "input.h"
+#include "phase.h"
 #include "stream.h"
 #include "tls.h"
 
@@ -39,34 +38,18 @@
 #define LINGER_MS 1000         /* of silence, in which a refused client can read why */
 #define TRIM_CONNS 32          /* worth giving their memory back to the system */
 #define TRIM_PAUSE_MS 1000     /* but not again and again */
-#define PATIENCE 10            /* the part of request_timeout after which somebody may give way */
-#define IDLE_PATIENCE 100      /* the same for who is idle, if nobody else does */
 #define TLS_STARTS_PER_TURN 16 /* they cost more than a delivery */
 #define SHED_TURNS 3           /* and as many more as there are connections for */
 #define DRAIN_MS 500           /* time for requests under way when the receiver ends */
 #define DRAIN_IDLE_MS 100      /* the same for requests that may be on their way */
 
-typedef enum WbPhase
-{
-	WB_PHASE_TLS_START, /* TLS is being agreed on */
-	WB_PHASE_NEW,       /* nothing has arrived yet */
-	WB_PHASE_IDLE,      /* a request was answered, and nothing of another has arrived */
-	WB_PHASE_RECEIVING, /* a request has begun */
-	WB_PHASE_WRITING,   /* the client is slow to take its answers */
-	WB_PHASE_LINGERING, /* answered for the last time, its input is dropped */
-	WB_PHASES
-} WbPhase;
-
 typedef struct WbConn
 {
 	WbWatch watch;
 	WbStream stream;
-	dlist_node phase_node;
+	WbStay stay;
 	slist_node dirty_node;
 	slist_node closed_node;
-	WbPhase phase;
-	int64 since_ms;
-	int64 deadline_ms;
 	int64 linger_until_ms; /* while lingering, whatever still arrives */
 	bool is_dirty;
 	bool is_closed;
@@ -88,15 +71,15 @@ static WbLoop *loop;
 static WbSlot *slot;
 static MemoryContext conn_context;   /* of WbConn */
 static MemoryContext output_context; /* of their answers */
-static dlist_head phases[WB_PHASES];
 static slist_head dirty = SLIST_STATIC_INIT(dirty);
 static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
-static int most_conns = 0;  /* since memory was given back */
-static int64 opened_ms = 0; /* when the last one came */
-static int tls_starts = 0;  /* attempted in this turn */
+static int most_conns = 0; /* since memory was given back */
+static int tls_starts = 0; /* attempted in this turn */
 static bool draining = false;
 
+static WbConn *conn_of(dlist_node *node);
+static bool can_end(WbStay *stay);
 static WbConn *who_gives_way(void);
 static void give_way(WbConn *conn);
 static StringInfo output(WbConn *conn);
@@ -140,8 +123,7 @@ wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
 										   ALLOCSET_DEFAULT_SIZES);
 	wb_inputs_init();
 	wb_clients_init();
-	for (int i = 0; i < WB_PHASES; i++)
-		dlist_init(&phases[i]);
+	wb_phases_init();
 }
 
 int
@@ -157,58 +139,46 @@ wb_conns_count(void)
 bool
 wb_conns_have_room(void)
 {
+	dlist_head *idle = wb_phase_list(WB_PHASE_IDLE);
+
 	/* the limit may have been lowered */
-	while (conn_count > wb_max_connections && !dlist_is_empty(&phases[WB_PHASE_IDLE]))
-		close_conn(dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]));
+	while (conn_count > wb_max_connections && !dlist_is_empty(idle))
+		close_conn(conn_of(dlist_head_node(idle)));
 
 	return conn_count < wb_max_connections ||
 		   (conn_count == wb_max_connections && who_gives_way() != NULL);
 }
 
-/*
- * The connection to be closed for a newcomer, or NULL.  Who is idle comes
- * before who is in the middle of a request, as long as neither is so for a short
- * time only: who sends one request after the other is idle now and then, too.
- * Such senders give way last, and only now and then, however many newcomers
- * there are.
- */
+/* The connection that is in the list of a phase. */
+static WbConn *
+conn_of(dlist_node *node)
+{
+	return dlist_container(WbConn, stay.node, node);
+}
+
+/* Whether nothing of a connection is in the batch or to be written. */
+static bool
+can_end(WbStay *stay)
+{
+	WbConn *conn = conn_of(&stay->node);
+
+	return conn->pending == 0 && !conn->is_dirty;
+}
+
+/* The connection to be closed for a newcomer, or NULL. */
 static WbConn *
 who_gives_way(void)
 {
-	static const WbPhase order[] = {WB_PHASE_LINGERING, WB_PHASE_TLS_START, WB_PHASE_NEW, WB_PHASE_IDLE,
-									WB_PHASE_RECEIVING, WB_PHASE_WRITING};
-	int64 now_ms = wb_loop_now_ms(loop);
-	int64 long_ago_ms = now_ms - wb_request_timeout_ms / PATIENCE;
+	WbStay *stay = wb_phases_give_way(wb_loop_now_ms(loop), can_end);
 
-	for (int i = 0; i < (int) lengthof(order); i++)
-	{
-		dlist_iter iter;
-
-		dlist_foreach(iter, &phases[order[i]])
-		{
-			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
-
-			if (conn->since_ms > long_ago_ms)
-				break;
-			if (conn->pending == 0 && !conn->is_dirty)
-				return conn;
-		}
-	}
-	if (!dlist_is_empty(&phases[WB_PHASE_IDLE]))
-	{
-		WbConn *conn = dlist_head_element(WbConn, phase_node, &phases[WB_PHASE_IDLE]);
-
-		if (conn->since_ms <= now_ms - wb_request_timeout_ms / IDLE_PATIENCE || opened_ms <= long_ago_ms)
-			return conn;
-	}
-	return NULL;
+	return stay ? conn_of(&stay->node) : NULL;
 }
 
 /* Who has sent a part of a request is told, if its socket takes that at once. */
 static void
 give_way(WbConn *conn)
 {
-	if (conn->phase == WB_PHASE_RECEIVING)
+	if (conn->stay.phase == WB_PHASE_RECEIVING)
 	{
 		wb_answer_append(output(conn), WB_ANSWER_UNAVAILABLE, (WbAnswerForm){.keep_alive = false});
 		count_answer(WB_ANSWER_UNAVAILABLE);
@@ -256,10 +226,8 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls)
 		return;
 	}
 	conn->stream = stream;
-	dlist_push_tail(&phases[phase], &conn->phase_node);
 	set_phase(conn, phase);
 	conn_count++;
-	opened_ms = wb_loop_now_ms(loop);
 	pg_atomic_write_u32(&slot->connections, conn_count);
 }
 
@@ -286,7 +254,7 @@ free_output(WbConn *conn)
 	conn->sent = 0;
 }
 
-/* Moves a connection to the end of a phase's list and gives it new time. */
+/* Begins a phase, or begins it anew. */
 static void
 set_phase(WbConn *conn, WbPhase phase)
 {
@@ -295,11 +263,7 @@ set_phase(WbConn *conn, WbPhase phase)
 					: draining                    ? DRAIN_MS
 												  : wb_request_timeout_ms;
 
-	dlist_delete(&conn->phase_node);
-	dlist_push_tail(&phases[phase], &conn->phase_node);
-	conn->phase = phase;
-	conn->since_ms = wb_loop_now_ms(loop);
-	conn->deadline_ms = conn->since_ms + time_ms;
+	wb_phase_enter(&conn->stay, phase, wb_loop_now_ms(loop), time_ms);
 	if (phase == WB_PHASE_IDLE)
 		wb_client_rest(&conn->client);
 }
@@ -309,7 +273,7 @@ on_ready(void *owner, int ready)
 {
 	WbConn *conn = (WbConn *) owner;
 
-	switch (conn->phase)
+	switch (conn->stay.phase)
 	{
 		case WB_PHASE_TLS_START:
 			start_tls(conn);
@@ -328,7 +292,7 @@ on_ready(void *owner, int ready)
 		case WB_PHASES:
 			break;
 	}
-	if (conn->stream.has_more && conn->phase != WB_PHASE_WRITING)
+	if (conn->stream.has_more && conn->stay.phase != WB_PHASE_WRITING)
 		wb_loop_again(loop, &conn->watch);
 }
 
@@ -392,7 +356,7 @@ receive(WbConn *conn)
 		return;
 	}
 	input->length += got;
-	if (conn->phase != WB_PHASE_RECEIVING)
+	if (conn->stay.phase != WB_PHASE_RECEIVING)
 		set_phase(conn, WB_PHASE_RECEIVING);
 	parse(conn);
 }
@@ -437,8 +401,8 @@ give_back_idle_buffers(void)
 {
 	dlist_iter iter;
 
-	dlist_foreach(iter, &phases[WB_PHASE_IDLE])
-		give_back_buffer(dlist_container(WbConn, phase_node, iter.cur));
+	dlist_foreach(iter, wb_phase_list(WB_PHASE_IDLE))
+		give_back_buffer(conn_of(iter.cur));
 }
 
 /* Hands all requests that are complete to the batch, as far as it takes them. */
@@ -637,7 +601,7 @@ write_out(WbConn *conn)
 
 		if (put == WB_STREAM_AGAIN)
 		{
-			if (conn->phase != WB_PHASE_WRITING)
+			if (conn->stay.phase != WB_PHASE_WRITING)
 				set_phase(conn, WB_PHASE_WRITING);
 			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
 			return;
@@ -668,7 +632,7 @@ finish_writing(WbConn *conn)
 		wb_loop_again(loop, &conn->watch);
 	if (conn->input.start < conn->input.length)
 	{
-		if (conn->phase != WB_PHASE_RECEIVING || conn->input.head_length == 0)
+		if (conn->stay.phase != WB_PHASE_RECEIVING || conn->input.head_length == 0)
 			set_phase(conn, WB_PHASE_RECEIVING);
 		parse(conn);
 		return;
@@ -714,12 +678,12 @@ close_conn(WbConn *conn)
 	if (conn->is_closed)
 		return;
 	conn->is_closed = true;
-	if (conn->phase == WB_PHASE_TLS_START)
+	if (conn->stay.phase == WB_PHASE_TLS_START)
 		count_tls_failure();
 	wb_loop_remove(loop, &conn->watch);
 	conn->stream.transport->close(&conn->stream);
 	wb_client_leave(&conn->client);
-	dlist_delete(&conn->phase_node);
+	wb_phase_leave(&conn->stay);
 	give_back_buffer(conn);
 	slist_push_head(&closed, &conn->closed_node);
 	conn_count--;
@@ -807,13 +771,13 @@ wb_conns_expire(void)
 	{
 		dlist_mutable_iter iter;
 
-		dlist_foreach_modify(iter, &phases[p])
+		dlist_foreach_modify(iter, wb_phase_list((WbPhase) p))
 		{
-			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
+			WbConn *conn = conn_of(iter.cur);
 
-			if (conn->deadline_ms > now_ms)
+			if (conn->stay.deadline_ms > now_ms)
 				break;
-			if (conn->phase == WB_PHASE_RECEIVING && conn->input.length > 0 && !conn->has_final)
+			if (conn->stay.phase == WB_PHASE_RECEIVING && conn->input.length > 0 && !conn->has_final)
 				refuse(conn, draining ? WB_ANSWER_UNAVAILABLE : WB_ANSWER_TIMED_OUT);
 			else
 				close_conn(conn);
@@ -826,11 +790,8 @@ wb_conns_expire(void)
 long
 wb_conns_timeout_ms(void)
 {
-	int64 next_ms = PG_INT64_MAX;
+	int64 next_ms = wb_phases_deadline_ms();
 
-	for (int p = 0; p < WB_PHASES; p++)
-		if (!dlist_is_empty(&phases[p]))
-			next_ms = Min(next_ms, dlist_head_element(WbConn, phase_node, &phases[p])->deadline_ms);
 	if (next_ms == PG_INT64_MAX)
 		return -1;
 	return (long) Max(next_ms - wb_loop_now_ms(loop), 0);
@@ -848,12 +809,12 @@ wb_conns_drain(void)
 	{
 		dlist_mutable_iter iter;
 
-		dlist_foreach_modify(iter, &phases[p])
+		dlist_foreach_modify(iter, wb_phase_list((WbPhase) p))
 		{
-			WbConn *conn = dlist_container(WbConn, phase_node, iter.cur);
+			WbConn *conn = conn_of(iter.cur);
 
-			conn->deadline_ms = Min(conn->deadline_ms,
-									wb_loop_now_ms(loop) + (conn->input.length == 0 ? DRAIN_IDLE_MS : DRAIN_MS));
+			conn->stay.deadline_ms = Min(conn->stay.deadline_ms,
+										 wb_loop_now_ms(loop) + (conn->input.length == 0 ? DRAIN_IDLE_MS : DRAIN_MS));
 		}
 	}
 	free_closed();
@@ -867,8 +828,8 @@ wb_conns_reset(void)
 	{
 		dlist_mutable_iter iter;
 
-		dlist_foreach_modify(iter, &phases[p])
-			close_conn(dlist_container(WbConn, phase_node, iter.cur));
+		dlist_foreach_modify(iter, wb_phase_list((WbPhase) p))
+			close_conn(conn_of(iter.cur));
 	}
 	free_closed();
 	draining = false;
