@@ -48,8 +48,8 @@ unit_dir = build/unit
 unit_tests := $(sort $(patsubst test/unit/%.c,%,$(wildcard test/unit/test_*.c)))
 fuzz_targets := $(sort $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/fuzz_*.c)))
 CLANG_FORMAT = $(firstword $(shell command -v clang-format-14) clang-format)
-formatted = $(wildcard src/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] test/bench/*.[ch])
-.PHONY: test unit asan fuzz fuzz-targets format format-check strict lint dist
+formatted = $(wildcard src/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch] test/bench/*.[ch] test/sanitizer/*.[ch])
+.PHONY: test unit asan sanitized fuzz fuzz-targets format format-check strict lint dist
 
 $(unit_dir)/%: test/unit/%.c $(wildcard test/unit/unit.[ch]) $(pure) $(headers)
 	@mkdir -p $(@D)
@@ -79,6 +79,15 @@ unit: $(addprefix $(unit_dir)/,$(unit_tests))
 
 asan:
 	$(MAKE) unit unit_dir=build/asan SANITIZE='$(ASAN)'
+	PG_CONFIG='$(PG_CONFIG)' script/test asan
+
+sanitized: clean
+	$(MAKE) COPT='-O1 -g $(ASAN) -shared-libasan' all
+
+# Preloaded together with the sanitizer, see there.
+build/sanitizer/early.so: test/sanitizer/early.c
+	@mkdir -p $(@D)
+	$(CC) -shared -fPIC -Wl,-z,initfirst -o $@ $<
 
 fuzz-targets: $(addprefix build/fuzz/,$(fuzz_targets))
 

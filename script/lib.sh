@@ -215,6 +215,16 @@ install_privately() {
     WB_BIN=$target$bin
 }
 
+# with_test_modules COMMAND...: runs it with the Perl modules of PostgreSQL's
+# tests and ours.  Their servers are their own business.
+with_test_modules() {
+    local pgxs
+    pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+    mkdir -p "$WB_WORK/tap"
+    env -u PGHOST -u PGUSER TESTDIR="$WB_WORK/tap" PATH="$WB_BIN:$PATH" \
+        PG_REGRESS="$pgxs/src/test/regress/pg_regress" PERL5LIB="$pgxs/src/test/perl:$WB_WORK/tree/test/perl" "$@"
+}
+
 # ---------------------------------------------------------------------------
 # Servers
 # ---------------------------------------------------------------------------

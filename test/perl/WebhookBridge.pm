@@ -26,7 +26,7 @@ use Time::HiRes qw(sleep time);
 our @EXPORT = qw(answer_is ecomanager_headers hmac_sha256_hex http_request poll_until);
 
 # Seconds that anything may take on a slow machine.
-our $DEADLINE = 30;
+our $DEADLINE = $ENV{TEST_DEADLINE} || 30;
 
 # Starts a server that preloads the extension, with a free port for webhooks.
 # Options: conf (more settings), database (default postgres), extension (0 to

@@ -787,7 +787,11 @@ SQL
     diag sprintf '%d calls in %.0f s; memory after %d: %d kB, at the end: %d kB; descriptors %d and %d',
       $calls, time - $begun, $warm, $memory, $memory_after, $files, $files_after;
     cmp_ok($files_after, '<=', $files + 2, 'no descriptor is lost');
-    cmp_ok($memory_after, '<', $memory + 1500, 'no memory is lost');
+  SKIP:
+    {
+        skip 'a sanitizer has its own memory, and keeps what was freed', 1 if $ENV{TEST_SANITIZER};
+        cmp_ok($memory_after, '<', $memory + 1500, 'no memory is lost');
+    }
     like($session->(query_of("$secure/echo")), qr/"status":200/, 'and the session still works');
     my $contexts = $session->(q{SELECT sum(total_bytes) < 10000000 FROM pg_backend_memory_contexts});
     is($contexts, 't', 'nor in its memory contexts');
