@@ -17,6 +17,8 @@
 //   requests     sent on one connection before another is made, with a full
 //                handshake where it is TLS (0: no limit)
 //   pause        milliseconds before another attempt to connect (10)
+//   interval     milliseconds between an answer and the next delivery of the
+//                same connection (0)
 //
 // An id is sent once and never again, whatever the answer, so a receiver that
 // stores one twice is at fault.  A connection that is lost is made anew.  At
@@ -34,7 +36,7 @@ const tls = require('tls');
 
 const options = {
     path: '/', secret: '', next_secret: '', outcomes: '/dev/null',
-    connections: '64', count: '0', first: '1', size: '300', requests: '0', pause: '10', ca: '',
+    connections: '64', count: '0', first: '1', size: '300', requests: '0', pause: '10', interval: '0', ca: '',
 };
 for (const argument of process.argv.slice(2)) {
     const [, name, value] = /^(\w+)=(.*)$/s.exec(argument);
@@ -133,6 +135,9 @@ class Client {
         this.answered(Number(head.slice(9, 12)));
         if (/^connection: *close/im.test(head) || this.requests === Number(options.requests)) {
             this.socket.destroy();
+        } else if (Number(options.interval)) {
+            const socket = this.socket;
+            setTimeout(() => socket === this.socket && this.is_open && this.next(), Number(options.interval));
         } else {
             this.next();
         }
@@ -156,6 +161,7 @@ class Client {
         if (this.pending) {
             tally.lost++;
         }
+        this.is_open = false;
         if (ending) {
             clients.delete(this);
             finish();
