@@ -8,22 +8,34 @@
 #
 # The moments are chosen by seeds; to repeat a run, give its seed:
 #     TEST_SEEDS="1 2 3" script/test tap durability
+#
+# After that hard stops of two kinds, with and without TLS, and what was told and
+# what is stored are compared after each.  To have more than six of these alone:
+#     TEST_SEEDS="" TEST_STOPS=100 TEST_SECONDS=3600 script/test tap durability
 
 use strict;
 use warnings;
 
+use File::Temp qw(tempdir);
 use FindBin;
 use lib "$FindBin::Bin/../perl";
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
+use Tls;
 use WebhookBridge;
 
 use constant DELIVERIES => 102_000;    # acknowledged, per seed
 use constant STOPS      => 3;
 
 my @seeds  = split ' ', $ENV{TEST_SEEDS} // '1 2 3';
-my $bridge = WebhookBridge->start('durable', conf => <<'CONF');
+my $stops  = $ENV{TEST_STOPS} // 6;
+
+my $tls = Tls->new(tempdir(CLEANUP => 1));
+$tls->make('authority', ca => 1);
+$tls->make('server', by => 'authority', names => 'IP:127.0.0.1');
+my $tls_port = PostgreSQL::Test::Cluster::get_free_port();
+my $bridge   = WebhookBridge->start('durable', conf => <<"CONF");
 fsync = on
 full_page_writes = on
 shared_buffers = 128MB
@@ -31,6 +43,10 @@ log_statement = none
 commit_siblings = 0
 # weaker than what is promised, to be raised by the receiver
 synchronous_commit = off
+restart_after_crash = on
+webhook_bridge.tls_port = $tls_port
+webhook_bridge.tls_cert_file = '@{[ $tls->file('server', 'crt') ]}'
+webhook_bridge.tls_key_file = '@{[ $tls->file('server', 'key') ]}'
 CONF
 my $node = $bridge->node;
 
@@ -39,6 +55,7 @@ for my $seed (@seeds)
 {
     storm($seed);
 }
+hard_stops();
 done_testing();
 
 sub storm
@@ -96,5 +113,79 @@ SQL
         0, "seed $seed: nothing is stored that was not sent");
     is($bridge->sql("SELECT count(*) FROM storm WHERE status NOT IN (0, 200, 503)"),
         0, "seed $seed: there were no other answers than 200 and 503");
+    return;
+}
+
+# The end of one receiver or of the whole server, at a random moment, every other
+# time while commits are slow.
+sub hard_stops
+{
+    my %total = (killed => 0, stopped => 0, acknowledged => 0, stored => 0, lost => 0);
+
+    srand($seeds[0] // time);
+    $bridge->create_endpoint('hard', 'a secret');
+    for my $stop (1 .. $stops)
+    {
+        my $kill   = rand() < 0.5;
+        my $slow   = rand() < 0.5;
+        my $first  = 1_000_000_000 + 1_000_000 * $stop;
+        my @common = (path => '/hooks/hard', secret => 'a secret', connections => 24);
+        my @storms = (
+            $bridge->storm(@common, first => $first, requests => 100),
+            $bridge->storm(
+                @common,
+                first    => $first + 500_000,
+                requests => 20,
+                port     => $tls_port,
+                ca       => $tls->file('authority', 'crt')));
+
+        $_->wait_for_more(1 + int rand 500) for @storms;
+        if ($slow)
+        {
+            $bridge->reload(commit_delay => 20_000);
+            $_->wait_for_more(1 + int rand 100) for @storms;
+        }
+        $kill ? kill_receiver() : $node->stop('immediate');
+        $node->append_conf('postgresql.conf', 'commit_delay = 0');
+        $kill ? $node->reload : $node->start;
+        $_->wait_for_more(50) for @storms;
+
+        my @sent = map { $_->finish } @storms;
+        $bridge->sql('TRUNCATE storm');
+        $bridge->sql(sprintf q{COPY storm FROM '%s'}, $_->outcomes) for @storms;
+        my ($acknowledged, $stored, $missing, $twice) = split /\|/, $bridge->sql(<<'SQL');
+WITH stored AS (
+    SELECT (payload->>'id')::bigint AS id, count(*) AS times
+    FROM webhook_bridge.events WHERE endpoint = 'hard' GROUP BY 1)
+SELECT count(*) FILTER (WHERE status = 200), count(stored.id),
+       count(*) FILTER (WHERE status = 200 AND stored.id IS NULL),
+       count(*) FILTER (WHERE times > 1 OR status IS NULL OR status NOT IN (0, 200, 503))
+FROM storm FULL JOIN stored USING (id)
+SQL
+        $bridge->sql('TRUNCATE webhook_bridge.events, webhook_bridge.dedup');
+        my $lost = $sent[0]{lost} + $sent[1]{lost};
+        my $name = sprintf 'stop %d, %s%s', $stop, $kill ? 'a receiver is killed' : 'immediate',
+          $slow ? ' while commits are slow' : '';
+        diag "$name: acknowledged $acknowledged, without an answer $lost, stored $stored, acknowledged and not stored $missing";
+        is($missing, 0, "$name: everything acknowledged is stored");
+        is($twice,   0, "$name: nothing is stored twice, or that was not sent, and answers are 200 or 503");
+        $total{ $kill ? 'killed' : 'stopped' }++;
+        $total{acknowledged} += $acknowledged;
+        $total{stored}       += $stored;
+        $total{lost}         += $lost;
+    }
+    diag "$stops hard stops, $total{killed} of them of a receiver: acknowledged $total{acknowledged}, "
+      . "without an answer $total{lost}, stored $total{stored}";
+    cmp_ok($total{lost}, '>', 0, 'deliveries were under way when it stopped') if $stops > 0;
+    return;
+}
+
+# Returns when the server has recovered and another one listens.
+sub kill_receiver
+{
+    my ($pid) = $bridge->workers('receiver');
+    kill 'KILL', $pid;
+    # while the server recovers, not even a client is sure to end well
+    poll_until(sub { eval { $bridge->sql("SELECT pid FROM webhook_bridge.status() WHERE pid <> $pid") } }, 'another receiver');
     return;
 }
