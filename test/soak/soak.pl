@@ -73,10 +73,10 @@ my @watched = ('launcher', 'receiver 0', 'receiver 1');
 
 my %storm_options = (
     'kept'          => { connections => 16, interval => 40 },
-    'anew'          => { connections => 4,  fresh    => 1, pause => 40 },
+    'anew'          => { connections => 4,  requests => 1, pause => 40 },
     'large'         => { connections => 2,  interval => 500, size => 40_000 },
     'kept, TLS'     => { connections => 16, interval => 40, encrypted => 1 },
-    'anew, TLS'     => { connections => 4,  fresh    => 1, pause => 100, encrypted => 1 },
+    'anew, TLS'     => { connections => 4,  requests => 1, pause => 100, encrypted => 1 },
     'large, TLS'    => { connections => 2,  interval => 500, size => 40_000, encrypted => 1 },
 );
 my @storms = sort keys %storm_options;
