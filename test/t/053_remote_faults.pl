@@ -23,10 +23,13 @@ use WebhookBridge;
 # machines that run tests are busy.  t/050_http_client.pl has the exact bound.
 use constant REACTION => 5;
 
-# Milliseconds that a call may take where faults are tried, and after which a slow
-# provider answers.
-use constant TIMEOUT_MS => 300;
-use constant SLOW_MS    => 500;
+# Milliseconds that a call may take: where it has to be too long, where it is
+# tried again until they are over, and elsewhere; and after which a slow provider
+# answers.
+use constant TIMEOUT_MS => 600;
+use constant RETRY_MS   => 1000;
+use constant ENOUGH_MS  => 20_000;
+use constant SLOW_MS    => 900;
 
 my $emulator = Emulator->start;
 my $closed   = PostgreSQL::Test::Cluster::get_free_port();
@@ -126,7 +129,7 @@ my ($caller, $observer);
 sub try_sql
 {
     my ($sql, $timeout) = @_;
-    my ($out, $err) = $caller->('SET webhook_bridge.http_timeout = ' . ($timeout // TIMEOUT_MS) . ";\n$sql");
+    my ($out, $err) = $caller->('SET webhook_bridge.http_timeout = ' . ($timeout // ENOUGH_MS) . ";\n$sql");
     my %answer = (out => $out, all => $err, state => '00000', detail => '', hint => '');
     if ($err =~ /^ERROR:  (\w{5}): /m)
     {
@@ -217,6 +220,7 @@ my %state = (
     'status 500' => 'WB016', 'rate limit' => 'WB015', slow => 'WB002', 'no answer' => 'WB002', reset => 'WB001', lost => 'WB001',
     truncated => 'WB001', 'invalid JSON' => 'WB017', page => 'WB017', empty => 'WB017', bytes => 'WB004', huge => 'WB004',
     'huge, unannounced' => 'WB004', redirect => 'WB017');
+my %time = (slow => TIMEOUT_MS, 'no answer' => TIMEOUT_MS, 'status 500' => RETRY_MS);
 my %is_done = map { $_ => 1 } 'slow', 'lost', 'truncated', 'invalid JSON', 'page', 'empty', 'bytes', 'huge', 'huge, unannounced';
 my @some = ('lost', 'page', 'status 500');
 my %message = ('status 500' => qr/it's broken/, redirect => qr/A redirect, which is not followed/);
@@ -264,10 +268,10 @@ sub prepare
     look("DELETE FROM webhook_bridge.webhooks WHERE account = '$account->{id}'");
     $emulator->reset;
     return if $function eq 'register';
-    my $made = try_sql($function{register}->($account), 10_000);
+    my $made = try_sql($function{register}->($account));
     if ($function eq 'activate')
     {
-        $made = try_sql($function{deactivate}->($account), 10_000);
+        $made = try_sql($function{deactivate}->($account));
     }
     $made->{state} eq '00000' or BAIL_OUT("$account->{name}: $made->{all}");
     $emulator->control('DELETE', 'requests');
@@ -282,7 +286,7 @@ sub prepare
 sub succeeds_then
 {
     my ($account, $function, $name) = @_;
-    my $again = try_sql($function{$function}->($account), 10_000);
+    my $again = try_sql($function{$function}->($account));
     my $there = what_there_is($account);
     ok($again->{state} eq '00000' && $there eq when_done($account, $function), "$name: the next call succeeds, $there")
       or diag $again->{all};
@@ -301,7 +305,7 @@ sub every_fault
                 my $name = "$account->{name}, $function, $fault at $operation";
                 prepare($account, $function);
                 $emulator->fault(provider => $account->{provider}, operation => $operation, times => 0, %{ $fault{$fault} });
-                my $answer = try_sql($function{$function}->($account));
+                my $answer = try_sql($function{$function}->($account), $time{$fault});
                 my $expected = expected($account, $function, $operation, $fault);
                 check_error($account, $operation, $answer, $expected, "$name: $expected");
                 if ($expected ne '00000' && $message{$fault})
@@ -412,7 +416,7 @@ sub every_word
         my $name = "$account->{name}, $function, $fault->{kind} $what at $operation";
         prepare($account, $function);
         $emulator->fault(provider => $account->{provider}, operation => $operation, times => 0, %$fault);
-        my $answer = try_sql($function{$function}->($account));
+        my $answer = try_sql($function{$function}->($account), $state eq 'WB016' ? RETRY_MS : ENOUGH_MS);
         check_error($account, $operation, $answer, $state, "$name: $state");
         like($answer->{detail}, qr/no way: .*\*\*\*/, "$name: told without secrets") if $json->encode($fault) =~ /no way/;
         like($answer->{detail}, qr/name: too long/, "$name: with the field") if $fault->{body} && $fault->{body}{errors};
@@ -457,10 +461,10 @@ sub rolled_back
     {
         my $name = "$account->{name}, $way";
         prepare($account, 'register');
-        my $first = $way =~ /session/ ? { all => ($node->psql('postgres', $way{$way}))[2] } : try_sql($way{$way}, 10_000);
+        my $first = $way =~ /session/ ? { all => ($node->psql('postgres', $way{$way}))[2] } : try_sql($way{$way});
         my ($id) = map { $_->{id} } $emulator->webhooks($account->{provider});
         like(what_there_is($account), $way =~ /again/ ? qr/^1 remote, 1 here/ : qr/^1 remote, 0 here/, "$name: left at the provider") or diag $first->{all};
-        my $again = try_sql($register, 10_000);
+        my $again = try_sql($register);
         is($again->{out}, $id, "$name: adopted by the next call") or diag $again->{all};
         is(what_there_is($account), $one, "$name: one");
         is(asked($account, 'create'), 1, "$name: created once");
@@ -479,7 +483,7 @@ sub changes_rolled_back
         my ($lost, $next) = @$pair;
         my $name = "$account->{name}, $lost is rolled back, then $next";
         prepare($account, $lost);
-        my $first = try_sql('BEGIN; ' . $function{$lost}->($account) . '; ROLLBACK', 10_000);
+        my $first = try_sql('BEGIN; ' . $function{$lost}->($account) . '; ROLLBACK');
         is($first->{state}, '00000', $name) or diag $first->{all};
         succeeds_then($account, $next, $name);
     }
