@@ -283,8 +283,63 @@ my $completed = eval {
     1;
 };
 ok($completed, 'nothing died meanwhile') or diag $@;
+# what ends the script would be found in its log only
+$SIG{__DIE__} = sub { diag @_ unless $^S };
 
 # --- The end ------------------------------------------------------------------
+
+# What they hold, by quarter.
+my @quarters = map {
+    my $quarter = $_;
+    [ grep { min(3, int(4 * ($_->{at} - $begun) / ($end - $begun))) == $quarter } @samples ]
+} 0 .. 3;
+
+sub median
+{
+    my @sorted = sort { $a <=> $b } @_;
+    return $sorted[ @sorted / 2 ] // 0;
+}
+
+sub by_quarter
+{
+    my ($of, $what) = @_;
+    return map { $of->(map { $_->{$what} } @$_) // 0 } @quarters;
+}
+
+my $row = '%-34s %12s %12s %12s %12s';
+diag '';
+diag sprintf $row, 'by quarter', 1 .. 4;
+my $show = sub {
+    my ($name, $format, @values) = @_;
+    diag sprintf $row, $name, map { sprintf $format, $_ } @values;
+};
+for my $what (qw(acknowledged strangers))
+{
+    my @ends = map { @$_ ? $_->[-1]{$what} : 0 } @quarters;
+    $show->("$what, per s", '%.0f', map { ($ends[$_] - ($_ ? $ends[ $_ - 1 ] : 0)) / (15 * $minutes) } 0 .. 3);
+}
+for my $name (@watched)
+{
+    for my $what (qw(memory RSS))
+    {
+        my @values = by_quarter(\&median, "$name $what");
+        $show->("$name: $what, median, kB", '%d', @values);
+        $show->("$name: $what, highest, kB", '%d', by_quarter(\&max, "$name $what"));
+        cmp_ok($values[3], '<=', $values[0] * MEMORY_MARGIN + MEMORY_MARGIN_KB, "$name: its $what is flat");
+    }
+    $show->("$name: connections, median", '%d', by_quarter(\&median, "$name sockets")) if $name =~ /receiver/;
+    my @values = by_quarter(\&median, "$name descriptors");
+    $show->("$name: other descriptors, median", '%d', @values);
+    cmp_ok($values[3], '<=', $values[0] * DESCRIPTOR_MARGIN + 1, "$name: its descriptors are flat");
+}
+my @xmin = by_quarter(\&median, 'xmin');
+$show->('snapshots behind, median', '%d', @xmin);
+$show->('snapshots behind, most',   '%d', by_quarter(\&max, 'xmin'));
+$show->('longest transaction, s', '%.2f', by_quarter(\&max, 'seconds'));
+cmp_ok($xmin[3], '<=', $xmin[0] + 100, 'xmin is flat');
+cmp_ok(max(map { $_->{seconds} } @samples), '<', 5, 'no transaction of ours is long');
+$show->('log, highest, bytes/s', '%.0f', by_quarter(\&max, 'log'));
+cmp_ok(max(map { $_->{log} } @samples), '<', LOG_LIMIT, 'nobody fills the log');
 
 my %sent = map { $_ => $storm{$_}->finish } @storms;
 my %told = map { $_ => child($_) } keys %child;
@@ -293,7 +348,8 @@ for my $child (values %child)
     $child->{process}->signal('TERM');
     $child->{process}->finish;
 }
-poll_until(sub { $bridge->status->{connections} == 0 }, 'all connections to end');
+ok(eval { poll_until(sub { $bridge->status->{connections} == 0 }, 'all connections to end') }, 'all connections have ended')
+  or diag $@, $bridge->sql('SELECT receiver, state, connections FROM webhook_bridge.status()');
 read_log();
 
 # Deliveries: what was told to the senders, and what is there.
@@ -308,7 +364,7 @@ for my $name (@storms)
         $name, $storm{$name}->outcomes);
 }
 $bridge->sql('CREATE INDEX ON told (id); ANALYZE told, stored');
-my $row = '%-12s %9s %12s %9s %9s %9s %6s';
+$row = '%-12s %9s %12s %9s %9s %9s %6s';
 diag '';
 diag sprintf $row, 'deliveries', 'sent', 'acknowledged', 'refused', 'lost', 'stored', 'missing';
 for my $name (@storms)
@@ -345,59 +401,6 @@ for my $name (sort keys %process)
     is($now, $process{$name}, "the $name is the same process");
 }
 is("@alarms", '', 'no process has crashed');
-
-# What they hold, by quarter.
-my @quarters = map {
-    my $quarter = $_;
-    [ grep { min(3, int(4 * ($_->{at} - $begun) / ($end - $begun))) == $quarter } @samples ]
-} 0 .. 3;
-
-sub median
-{
-    my @sorted = sort { $a <=> $b } @_;
-    return $sorted[ @sorted / 2 ] // 0;
-}
-
-sub by_quarter
-{
-    my ($of, $what) = @_;
-    return map { $of->(map { $_->{$what} } @$_) // 0 } @quarters;
-}
-
-$row = '%-34s %12s %12s %12s %12s';
-diag '';
-diag sprintf $row, 'by quarter', 1 .. 4;
-my $show = sub {
-    my ($name, $format, @values) = @_;
-    diag sprintf $row, $name, map { sprintf $format, $_ } @values;
-};
-for my $what (qw(acknowledged strangers))
-{
-    my @ends = map { @$_ ? $_->[-1]{$what} : 0 } @quarters;
-    $show->("$what, per s", '%.0f', map { ($ends[$_] - ($_ ? $ends[ $_ - 1 ] : 0)) / (15 * $minutes) } 0 .. 3);
-}
-for my $name (@watched)
-{
-    for my $what (qw(memory RSS))
-    {
-        my @values = by_quarter(\&median, "$name $what");
-        $show->("$name: $what, median, kB", '%d', @values);
-        $show->("$name: $what, highest, kB", '%d', by_quarter(\&max, "$name $what"));
-        cmp_ok($values[3], '<=', $values[0] * MEMORY_MARGIN + MEMORY_MARGIN_KB, "$name: its $what is flat");
-    }
-    $show->("$name: connections, median", '%d', by_quarter(\&median, "$name sockets")) if $name =~ /receiver/;
-    my @values = by_quarter(\&median, "$name descriptors");
-    $show->("$name: other descriptors, median", '%d', @values);
-    cmp_ok($values[3], '<=', $values[0] * DESCRIPTOR_MARGIN + 1, "$name: its descriptors are flat");
-}
-my @xmin = by_quarter(\&median, 'xmin');
-$show->('snapshots behind, median', '%d', @xmin);
-$show->('snapshots behind, most',   '%d', by_quarter(\&max, 'xmin'));
-$show->('longest transaction, s', '%.2f', by_quarter(\&max, 'seconds'));
-cmp_ok($xmin[3], '<=', $xmin[0] + 100, 'xmin is flat');
-cmp_ok(max(map { $_->{seconds} } @samples), '<', 5, 'no transaction of ours is long');
-$show->('log, highest, bytes/s', '%.0f', by_quarter(\&max, 'log'));
-cmp_ok(max(map { $_->{log} } @samples), '<', LOG_LIMIT, 'nobody fills the log');
 
 diag '';
 diag 'what receivers and launcher have logged:';
