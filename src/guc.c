@@ -72,6 +72,9 @@ static const WbProxies *trusted_proxies = &no_proxies;
 static bool check_public_url(char **newval, void **extra, GucSource source);
 static bool check_trusted_proxies(char **newval, void **extra, GucSource source);
 static void assign_trusted_proxies(const char *newval, void *extra);
+static void define_listening(void);
+static void define_limits(void);
+static void define_calls(void);
 static void define_int(const char *name, const char *description, const char *detail,
 					   int *variable, int value, int min, int max, int flags);
 static void define_string(const char *name, const char *description, const char *detail,
@@ -80,6 +83,16 @@ static void define_string(const char *name, const char *description, const char 
 /* Defines the settings and reserves the prefix.  Called once, from _PG_init(). */
 void
 wb_guc_init(void)
+{
+	define_listening();
+	define_limits();
+	define_calls();
+	MarkGUCPrefixReserved("webhook_bridge");
+}
+
+/* Where receivers work and listen. */
+static void
+define_listening(void)
 {
 	define_string("webhook_bridge.database",
 				  "Sets the database that receives webhooks.",
@@ -128,14 +141,20 @@ wb_guc_init(void)
 				  "Scheme, host and optionally a path prefix, without a slash at the end. "
 				  "If empty, the first listen address and the port are used.",
 				  &wb_public_url, "", check_public_url);
-	define_int("webhook_bridge.max_connections",
-			   "Sets the maximum number of client connections of one receiver.", NULL,
-			   &wb_max_connections, 1000, 1, 100000, 0);
 	DefineCustomStringVariable("webhook_bridge.trusted_proxies",
 							   "Sets the proxies that are believed when they say who the client is.",
 							   "Comma-separated addresses and networks; X-Forwarded-For of all others is ignored.",
 							   &trusted_proxies_text, "",
 							   PGC_SIGHUP, 0, check_trusted_proxies, assign_trusted_proxies, NULL);
+}
+
+/* What receivers take from clients, and keep. */
+static void
+define_limits(void)
+{
+	define_int("webhook_bridge.max_connections",
+			   "Sets the maximum number of client connections of one receiver.", NULL,
+			   &wb_max_connections, 1000, 1, 100000, 0);
 	define_int("webhook_bridge.max_connections_per_address",
 			   "Sets the maximum number of connections of one address to one receiver.",
 			   "Zero is no limit.",
@@ -169,7 +188,12 @@ wb_guc_init(void)
 			   "Sets the maximum number of refused deliveries kept per endpoint.",
 			   "The newest are kept, in webhook_bridge.rejections; 0 keeps none.",
 			   &wb_max_rejections, 100, 0, 10000, 0);
+}
 
+/* How sessions call providers. */
+static void
+define_calls(void)
+{
 	DefineCustomIntVariable("webhook_bridge.http_timeout",
 							"Sets the maximum time of a call to a provider.",
 							"From looking up its address to the last byte of its answer.",
@@ -194,8 +218,6 @@ wb_guc_init(void)
 							 "Certificates are verified nevertheless.",
 							 &wb_http_allow_insecure, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
-
-	MarkGUCPrefixReserved("webhook_bridge");
 }
 
 /*
