@@ -111,7 +111,9 @@ wb_loop_change(WbLoop *loop, WbWatch *watch, int interest)
 	event.events = epoll_interest(interest);
 	event.data.ptr = watch;
 	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) < 0)
-		elog(ERROR, "could not change an epoll entry: %m");
+		ereport(ERROR,
+				(errcode_for_socket_access(),
+				 errmsg("could not change an epoll entry: %m")));
 	watch->interest = interest;
 }
 
