@@ -210,6 +210,8 @@ install_privately() {
     mkdir -p "$target$bin" "$target$lib" "$target$share"
     cp -L "$bin"/{postgres,initdb,psql,pgbench,createdb,dropdb,createuser,dropuser,vacuumdb} "$bin"/pg_* "$target$bin"
     cp -L "$lib"/*.so "$target$lib"
+    # what compiles expressions, where PostgreSQL was built with it
+    [[ ! -e $lib/llvmjit_types.bc ]] || cp -L "$lib/llvmjit_types.bc" "$target$lib"
     cp -RL "$share"/. "$target$share"
     make_in_tree install DESTDIR="$target" >/dev/null
     WB_BIN=$target$bin

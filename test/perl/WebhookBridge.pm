@@ -47,8 +47,6 @@ shared_preload_libraries = 'webhook_bridge'
 webhook_bridge.database = '$self->{database}'
 webhook_bridge.port = $self->{port}
 synchronous_commit = on
-# its files are not all in a private installation
-jit = off
 @{[ $options{conf} // '' ]}
 CONF
     $node->start;
