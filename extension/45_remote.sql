@@ -171,6 +171,27 @@ END
 $$;
 COMMENT ON FUNCTION webhook_bridge.mask_secrets(jsonb, text[]) IS 'Private: the same in names and values of JSON';
 
+CREATE FUNCTION webhook_bridge.check_filters(filters jsonb)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{topic,delivery_url,label}'::text[] LOOP
+        IF jsonb_typeof(filters -> name) <> 'string' THEN
+            PERFORM webhook_bridge.bad_option(name, 'As a filter it has to be a string.', 'Nothing was sent.');
+        END IF;
+    END LOOP;
+    IF filters ? 'active' AND webhook_bridge.as_boolean(filters -> 'active') IS NULL THEN
+        PERFORM webhook_bridge.bad_option('active', 'As a filter it has to be true or false.', 'Nothing was sent.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.check_filters(jsonb) IS
+'Private: refuses values that the filters of all providers cannot have';
+
 CREATE FUNCTION webhook_bridge.remote_request(account webhook_bridge.accounts, operation text, webhook jsonb)
 RETURNS webhook_bridge.http_request
 LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -187,6 +208,7 @@ BEGIN
                   DETAIL = 'People register webhooks there.',
                   HINT = 'Ask them with the text that webhook_bridge.registration_request() makes.';
     END IF;
+    PERFORM webhook_bridge.check_filters(webhook -> 'filters');
     -- the constraint of providers has made sure that this is the name of a function
     EXECUTE format('SELECT (r).* FROM (SELECT %s($1, $2, $3) AS r OFFSET 0) AS t', function) INTO request
     USING operation, ROW((account).name, (account).provider, (account).base_url, (account).credentials)::webhook_bridge.account_info,
@@ -215,8 +237,7 @@ DECLARE
     deadline timestamptz := clock_timestamp() + current_setting('webhook_bridge.http_timeout')::interval;
     next_pause interval := '200 milliseconds';
     pause interval;
-    call text := format('SELECT array_agg(r) FROM %s($1, $2, $3, $4) AS r',
-                        (SELECT p.response_function FROM webhook_bridge.providers p WHERE p.name = (account).provider));
+    call text;
     rows webhook_bridge.remote_webhook[];
     row webhook_bridge.remote_webhook;
     wait interval;
@@ -232,6 +253,7 @@ BEGIN
                   DETAIL = format('Its management API has no operation "%s".', operation),
                   HINT = 'What it has is in the documentation of the provider; nothing was sent.';
     END IF;
+    call := format('SELECT array_agg(r) FROM %s($1, $2, $3, $4) AS r', kind.response_function);
 
     LOOP
         BEGIN
@@ -341,26 +363,13 @@ COMMENT ON FUNCTION webhook_bridge.remote_pages(webhook_bridge.accounts, text, j
 
 CREATE FUNCTION webhook_bridge.remote_list(account webhook_bridge.accounts, filters jsonb)
 RETURNS SETOF webhook_bridge.remote_webhook
-LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY '{topic,delivery_url,label}'::text[] LOOP
-        IF jsonb_typeof(filters -> name) <> 'string' THEN
-            PERFORM webhook_bridge.bad_option(name, 'As a filter it has to be a string.', 'Nothing was sent.');
-        END IF;
-    END LOOP;
-    IF filters ? 'active' AND webhook_bridge.as_boolean(filters -> 'active') IS NULL THEN
-        PERFORM webhook_bridge.bad_option('active', 'As a filter it has to be true or false.', 'Nothing was sent.');
-    END IF;
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+BEGIN ATOMIC
     -- not every provider filters, and some leave out what they have filtered by
-    RETURN QUERY SELECT * FROM webhook_bridge.remote_pages(account, 'list', filters) AS r
+    SELECT r.* FROM webhook_bridge.remote_pages(account, 'list', filters) AS r
     WHERE (r.topic <> filters ->> 'topic' OR r.delivery_url <> filters ->> 'delivery_url'
            OR r.label <> filters ->> 'label' OR r.active <> webhook_bridge.as_boolean(filters -> 'active')) IS NOT TRUE;
-END
-$$;
+END;
 COMMENT ON FUNCTION webhook_bridge.remote_list(webhook_bridge.accounts, jsonb) IS
 'Private: the webhooks of an account that filters let through';
 
@@ -571,50 +580,50 @@ COMMENT ON FUNCTION webhook_bridge.endpoint_is_committed(text) IS
 'Private: whether an endpoint is there for others than this transaction';
 
 -- Where nothing of a delivery tells its topic, the endpoint's params do.
-CREATE FUNCTION webhook_bridge.endpoint_for(account webhook_bridge.accounts, endpoint text, topic text)
-RETURNS webhook_bridge.endpoints
+CREATE FUNCTION webhook_bridge.check_endpoint_for(account webhook_bridge.accounts, endpoint text, topic text)
+RETURNS void
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    result webhook_bridge.endpoints;
+    target webhook_bridge.endpoints;
     param text;
 BEGIN
-    SELECT e.* INTO result FROM webhook_bridge.endpoints e WHERE e.name = endpoint_for.endpoint FOR KEY SHARE;
+    SELECT e.* INTO target FROM webhook_bridge.endpoints e WHERE e.name = check_endpoint_for.endpoint FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'endpoint "%" does not exist', endpoint
             USING ERRCODE = 'undefined_object',
                   HINT = 'Create it with webhook_bridge.create_endpoint().';
     END IF;
-    IF result.provider <> (account).provider OR result.account <> (account).name THEN
+    IF target.provider <> (account).provider OR target.account <> (account).name THEN
         RAISE EXCEPTION 'endpoint "%" does not receive for account "%"', endpoint, (account).name
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = CASE WHEN result.provider <> (account).provider
-                                THEN format('It is for deliveries of provider "%s", and the account is at "%s".', result.provider, (account).provider)
-                                ELSE format('It is for account "%s".', result.account) END,
+                  DETAIL = CASE WHEN target.provider <> (account).provider
+                                THEN format('It is for deliveries of provider "%s", and the account is at "%s".', target.provider, (account).provider)
+                                ELSE format('It is for account "%s".', target.account) END,
                   HINT = 'Name the account with create_endpoint(..., account => ...).';
     END IF;
-    IF NOT result.enabled THEN
+    IF NOT target.enabled THEN
         RAISE EXCEPTION 'endpoint "%" is not enabled', endpoint
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'Its deliveries would be answered 404.',
                   HINT = 'Set enabled in webhook_bridge.endpoints.';
     END IF;
     IF EXISTS (SELECT FROM webhook_bridge.providers p
-               WHERE p.name = result.provider AND p.account_secret IS NOT NULL
+               WHERE p.name = target.provider AND p.account_secret IS NOT NULL
                  AND NOT EXISTS (SELECT FROM webhook_bridge.secrets x
-                                 WHERE x.endpoint = result.name AND (x.expires_at IS NULL OR x.expires_at > now())
-                                   AND x.secret = (endpoint_for.account).credentials ->> p.account_secret)) THEN
+                                 WHERE x.endpoint = target.name AND (x.expires_at IS NULL OR x.expires_at > now())
+                                   AND x.secret = (check_endpoint_for.account).credentials ->> p.account_secret)) THEN
         RAISE EXCEPTION 'endpoint "%" does not have the secret of account "%"', endpoint, (account).name
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'Deliveries of the account''s webhooks are signed with it, and would be refused.',
                   HINT = 'Add it with webhook_bridge.add_secret(), or create the endpoint with account => ....';
     END IF;
-    SELECT substring(p.topic_from FROM '^[{]param:([^{}]+)[}]$') INTO param FROM webhook_bridge.providers p WHERE p.name = result.provider;
-    IF result.params ->> param <> topic THEN
+    SELECT substring(p.topic_from FROM '^[{]param:([^{}]+)[}]$') INTO param FROM webhook_bridge.providers p WHERE p.name = target.provider;
+    IF target.params ->> param <> topic THEN
         RAISE EXCEPTION 'endpoint "%" is not for topic "%"', endpoint, topic
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Nothing of a delivery tells its topic, and params of the endpoint say "%s".', result.params ->> param),
+                  DETAIL = format('Nothing of a delivery tells its topic, and params of the endpoint say "%s".', target.params ->> param),
                   HINT = 'Create an endpoint for each topic.';
     END IF;
     IF NOT webhook_bridge.endpoint_is_committed(endpoint) THEN
@@ -623,11 +632,10 @@ BEGIN
                   DETAIL = 'The provider may call it before it answers, and what is not committed cannot be called.',
                   HINT = 'Commit the transaction that created or changed the endpoint, then register the webhook in another one.';
     END IF;
-    RETURN result;
 END
 $$;
-COMMENT ON FUNCTION webhook_bridge.endpoint_for(webhook_bridge.accounts, text, text) IS
-'Private: an endpoint that can receive deliveries of a topic for an account now, or an error that says why not';
+COMMENT ON FUNCTION webhook_bridge.check_endpoint_for(webhook_bridge.accounts, text, text) IS
+'Private: refuses an endpoint that cannot receive deliveries of a topic for an account now, and keeps it from being dropped';
 
 -- What to tell the provider: null where the secret is not the webhook's.
 CREATE FUNCTION webhook_bridge.webhook_secret(account webhook_bridge.accounts, endpoint text)
@@ -837,7 +845,7 @@ BEGIN
         RAISE EXCEPTION 'topic and endpoint must not be null or empty'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM webhook_bridge.endpoint_for(owner, endpoint, topic);
+    PERFORM webhook_bridge.check_endpoint_for(owner, endpoint, topic);
     url := webhook_bridge.delivery_url(endpoint);
 
     -- whoever registers the same at the same time waits here
@@ -923,7 +931,7 @@ DECLARE
     mine webhook_bridge.webhooks;
     remote webhook_bridge.remote_webhook;
 BEGIN
-    PERFORM webhook_bridge.endpoint_for(owner, endpoint, NULL);
+    PERFORM webhook_bridge.check_endpoint_for(owner, endpoint, NULL);
     SELECT * INTO remote FROM webhook_bridge.remote_call(owner, 'get', jsonb_build_object('remote_id', remote_id));
     IF (remote).topic IS NULL THEN
         RAISE EXCEPTION 'webhook "%" of account "%" cannot be adopted', remote_id, account
@@ -932,7 +940,7 @@ BEGIN
                   HINT = 'Register another one with webhook_bridge.register_webhook(), and delete this there.';
     END IF;
     -- before anything is changed there
-    PERFORM webhook_bridge.endpoint_for(owner, endpoint, (remote).topic);
+    PERFORM webhook_bridge.check_endpoint_for(owner, endpoint, (remote).topic);
     BEGIN
         INSERT INTO webhook_bridge.webhooks AS w (account, endpoint, topic, remote_id, label, options, desired_active)
         VALUES (owner.name, endpoint, (remote).topic, (remote).remote_id, (remote).label, coalesce((remote).options, '{}'),
@@ -988,7 +996,7 @@ BEGIN
                   DETAIL = format('Its state is "%s".', old.remote_state),
                   HINT = 'Register it with webhook_bridge.register_webhook().';
     END IF;
-    PERFORM webhook_bridge.endpoint_for(owner, coalesce(endpoint, old.endpoint), coalesce(topic, old.topic));
+    PERFORM webhook_bridge.check_endpoint_for(owner, coalesce(endpoint, old.endpoint), coalesce(topic, old.topic));
     BEGIN
         UPDATE webhook_bridge.webhooks w
         SET topic = coalesce(topic, w.topic), endpoint = coalesce(endpoint, w.endpoint), label = coalesce(label, w.label),
@@ -1038,6 +1046,7 @@ AS $$
 DECLARE
     mine webhook_bridge.webhooks := webhook_bridge.webhook_row(id);
     owner webhook_bridge.accounts := webhook_bridge.account_row(mine.account);
+    switch boolean := webhook_bridge.has_switch(owner);
     remote webhook_bridge.remote_webhook;
 BEGIN
     IF active IS NULL THEN
@@ -1048,7 +1057,7 @@ BEGIN
         RAISE NOTICE 'people have to be asked, with the text that webhook_bridge.registration_request() makes';
         RETURN webhook_bridge.record_manual(mine);
     END IF;
-    IF active AND NOT webhook_bridge.has_switch(owner) THEN
+    IF active AND NOT switch THEN
         RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
     END IF;
 
@@ -1060,7 +1069,7 @@ BEGIN
     END IF;
     IF (remote).remote_id IS NULL AND active THEN
         RETURN webhook_bridge.register_webhook(mine.account, mine.topic, mine.endpoint, mine.label, true, mine.options);
-    ELSIF (remote).remote_id IS NULL OR NOT webhook_bridge.has_switch(owner) THEN
+    ELSIF (remote).remote_id IS NULL OR NOT switch THEN
         -- what is not there is not active; where there is no switch, it is deleted
         mine.remote_id := (remote).remote_id;
         IF mine.remote_id IS NOT NULL THEN
@@ -1126,12 +1135,16 @@ COMMENT ON FUNCTION webhook_bridge.delete_webhook(bigint) IS
 'Deletes a webhook at its provider and here';
 
 -- A webhook of ours is the one at the provider that has its id, else the oldest one
--- that has its topic and URL.  One more of these is a duplicate.
+-- that has its topic and URL.  The receiver is the endpoint that has the URL.
 CREATE FUNCTION webhook_bridge.compare_webhooks(account webhook_bridge.accounts)
-RETURNS TABLE (here webhook_bridge.webhooks, there webhook_bridge.remote_webhook)
+RETURNS TABLE (here webhook_bridge.webhooks, there webhook_bridge.remote_webhook, receiver text)
 LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 BEGIN ATOMIC
-    WITH here AS MATERIALIZED (
+    WITH receivers AS MATERIALIZED (
+        SELECT e.name, webhook_bridge.delivery_url(e.name) AS url FROM webhook_bridge.endpoints e
+        WHERE e.provider = (compare_webhooks.account).provider
+          AND coalesce(e.account, (compare_webhooks.account).name) = (compare_webhooks.account).name
+    ), here AS MATERIALIZED (
         SELECT w, w.id, w.remote_id, w.topic, webhook_bridge.delivery_url(w.endpoint) AS url
         FROM webhook_bridge.webhooks w WHERE w.account = (compare_webhooks.account).name
     ), there AS MATERIALIZED (
@@ -1150,8 +1163,9 @@ BEGIN ATOMIC
     -- not the whole objects: who changes one reads it again
     SELECT h.w, CASE WHEN t.remote_id IS NOT NULL THEN
                ROW(t.remote_id, t.topic, t.delivery_url, t.label, t.active, t.options, t.created_at, t.updated_at, NULL,
-                   NULL, NULL, NULL, NULL)::webhook_bridge.remote_webhook END
+                   NULL, NULL, NULL, NULL)::webhook_bridge.remote_webhook END, r.name
     FROM here h LEFT JOIN pairs p ON p.id = h.id FULL JOIN there t ON t.remote_id = p.remote_id
+         LEFT JOIN receivers r ON r.url = t.delivery_url
     ORDER BY h.id NULLS LAST, t.created_at, length(t.remote_id), t.remote_id COLLATE "C";
 END;
 COMMENT ON FUNCTION webhook_bridge.compare_webhooks(webhook_bridge.accounts) IS
@@ -1186,7 +1200,7 @@ BEGIN
         -- what was done to them meanwhile would not be in the list
         PERFORM FROM webhook_bridge.webhooks w WHERE w.account = owner.name ORDER BY w.id FOR UPDATE;
     END IF;
-    FOR pair IN SELECT c.here, c.there FROM webhook_bridge.compare_webhooks(owner) AS c LOOP
+    FOR pair IN SELECT c.here, c.there, c.receiver FROM webhook_bridge.compare_webhooks(owner) AS c LOOP
         mine := pair.here; remote := pair.there;
         id := mine.id; endpoint := mine.endpoint; topic := coalesce(mine.topic, (remote).topic);
         remote_id := coalesce((remote).remote_id, mine.remote_id);
@@ -1199,14 +1213,11 @@ BEGIN
             -- one that delivers to an endpoint is ours, or one too many, or for another
             -- shop or filter, which is somebody's business
             SELECT w.* INTO twin FROM webhook_bridge.webhooks w
-            WHERE w.account = owner.name AND w.topic = (remote).topic
-              AND webhook_bridge.delivery_url(w.endpoint) = (remote).delivery_url;
-            IF FOUND AND (remote).active IS NOT FALSE AND options_there -> twin.id::text = coalesce((remote).options, '{}') THEN
+            WHERE w.account = owner.name AND w.endpoint = pair.receiver AND w.topic = (remote).topic;
+            IF NOT FOUND THEN
+                endpoint := pair.receiver;
+            ELSIF (remote).active IS NOT FALSE AND options_there -> twin.id::text = coalesce((remote).options, '{}') THEN
                 difference := 'duplicate'; endpoint := twin.endpoint; id := twin.id;
-            ELSIF NOT FOUND THEN
-                SELECT e.name INTO endpoint FROM webhook_bridge.endpoints e
-                WHERE e.provider = owner.provider AND coalesce(e.account, owner.name) = owner.name
-                  AND webhook_bridge.delivery_url(e.name) = (remote).delivery_url;
             END IF;
         ELSIF (remote).remote_id IS NULL THEN
             IF mine.desired_active THEN

@@ -247,7 +247,8 @@ sub look
 
     for my $filter ('{"active": "maybe"}', '{"topic": ["x"]}', '{"delivery_url": 1}')
     {
-        is(error_of("SELECT webhook_bridge.list_webhooks('$name', '$filter')"), '22023', "list: no such filter: $filter");
+        is(error_of("SELECT webhook_bridge.$_('$name', '$filter')"), '22023', "$_: no such filter: $filter")
+          for 'list_webhooks', 'count_webhooks';
     }
     is(operations_since($mark), '', 'sends nothing');
 
@@ -368,8 +369,8 @@ sub gone
     is(error_of("SELECT webhook_bridge.update_webhook($id, label => 'x')"), 'WB012', 'gone: an update says so');
     is(row("webhook_bridge.set_webhook_active($id, false)")->{state}, 'inactive', 'gone: off');
     is(known($id), "$topic|$name|f||inactive|t", 'gone: known here');
-    is(row("webhook_bridge.register_webhook('$name', '$topic', '$name')")->{active},
-        $case->{switch} ? JSON::PP::false : JSON::PP::false, 'registered again: the switch stays as it is');
+    is(row("webhook_bridge.register_webhook('$name', '$topic', '$name')")->{active}, JSON::PP::false,
+        'registered again: the switch stays as it is');
     is(scalar(grep { $_->{active} && $_->{topic} eq $topic } $emulator->webhooks($provider)), 0, 'there, too');
     $emulator->remove($provider, $_->{id}) for grep { $_->{topic} eq $topic && !$_->{record}{deleted} } $emulator->webhooks($provider);
     my $webhook = row("webhook_bridge.set_webhook_active($id, true)");
@@ -409,7 +410,7 @@ sub moved
     # secrets that are the webhook's follow
     if ($provider =~ /ecomanager|blaze/)
     {
-        $bridge->sql("SELECT webhook_bridge.add_secret('$name', 'another-secret-$_', label => '$_')") for 'next';
+        $bridge->sql("SELECT webhook_bridge.add_secret('$name', 'another-secret', label => 'next')");
         is(row($register)->{remote_id}, $case->{remote_id}, 'another secret: the same webhook');
         is(scalar(grep { $_->{topic} eq $topic && !$_->{record}{deleted} } $emulator->webhooks($provider)), 1, 'another secret: one');
         $bridge->sql("SELECT webhook_bridge.retire_secret('$name', 'default')");
