@@ -41,6 +41,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "postmaster/bgworker_internals.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -55,6 +56,17 @@
 #include "guc.h"
 #include "launcher.h"
 #include "shmem.h"
+
+/* How PostgreSQL links BackgroundWorkerList. */
+#if PG_VERSION_NUM >= 180000
+#define worker_list_iter dlist_iter
+#define worker_list_foreach dlist_foreach
+#define worker_list_container dlist_container
+#else
+#define worker_list_iter slist_iter
+#define worker_list_foreach slist_foreach
+#define worker_list_container slist_container
+#endif
 
 #define TURN_MS 500             /* how soon a new database is noticed */
 #define LOCKED_MS 100           /* a shorter lock on the database is nothing: who is refused takes it, too */
@@ -77,11 +89,16 @@ static TimestampTz locked_since = 0; /* the database, 0 if it is not */
 static Oid find_database(void);
 static bool is_locked(Oid database);
 static void tidy_notify_queue(void);
+static bool is_registered(void);
 static void reconcile(Oid database);
-static void start_receiver(int index, Oid database, TimestampTz now);
+static bool start_receiver(int index, Oid database, TimestampTz now);
+static void say_no_slot(int missing);
 static bool register_receiver(int index, Oid database);
 
-/* Registers the launcher.  Does nothing unless the library is being preloaded. */
+/*
+ * Registers the launcher, or says why there is none: PostgreSQL does not name
+ * whom it had no room for.  Does nothing unless the library is being preloaded.
+ */
 void
 wb_launcher_init(void)
 {
@@ -100,6 +117,24 @@ wb_launcher_init(void)
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, "webhook_bridge");
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "webhook_bridge_launcher_main");
 	RegisterBackgroundWorker(&worker);
+	if (!is_registered())
+		say_no_slot(wb_receivers + 1);
+}
+
+/* Whether there was room for the launcher. */
+static bool
+is_registered(void)
+{
+	worker_list_iter i;
+
+	worker_list_foreach(i, &BackgroundWorkerList)
+	{
+		RegisteredBgWorker *worker = worker_list_container(RegisteredBgWorker, rw_lnode, i.cur);
+
+		if (strcmp(worker->rw_worker.bgw_function_name, "webhook_bridge_launcher_main") == 0)
+			return true;
+	}
+	return false;
 }
 
 void
@@ -213,6 +248,7 @@ reconcile(Oid database)
 {
 	WbSlot *slots = wb_shmem_slots();
 	TimestampTz now = GetCurrentTimestamp();
+	int missing = 0;
 
 	for (int i = 0; i < WB_MAX_RECEIVERS; i++)
 	{
@@ -223,8 +259,8 @@ reconcile(Oid database)
 		info = wb_slot_read(&slots[i]);
 		if (info.state == WB_SLOT_FREE)
 		{
-			if (wanted)
-				start_receiver(i, database, now);
+			if (wanted && !start_receiver(i, database, now))
+				missing++;
 		}
 		else if (info.pid != 0 && (!wanted || info.database != database) &&
 				 info.state != WB_SLOT_DRAINING)
@@ -234,10 +270,18 @@ reconcile(Oid database)
 			history[i].started_at = 0; /* no failure of its own */
 		}
 	}
+	if (missing > 0 && !warned_no_slot)
+	{
+		say_no_slot(missing);
+		warned_no_slot = true;
+	}
 }
 
-/* Starts a receiver in a free slot, unless it is too soon after a failure. */
-static void
+/*
+ * Starts a receiver in a free slot, unless it is too soon after a failure.  False
+ * if there is no room for the process.
+ */
+static bool
 start_receiver(int index, Oid database, TimestampTz now)
 {
 	SlotHistory *past = &history[index];
@@ -252,28 +296,32 @@ start_receiver(int index, Oid database, TimestampTz now)
 			past->backoff_ms = 0;
 		due = TimestampTzPlusMilliseconds(past->started_at, past->backoff_ms);
 		if (now < due)
-			return;
+			return true;
 		past->backoff_ms = Min(Max(past->backoff_ms * 2, 1000), MAX_BACKOFF_MS);
 	}
 
 	if (!wb_slot_reserve(slot, database))
-		return;
+		return true;
 	past->started_at = now;
-	if (register_receiver(index, database))
-		warned_no_slot = false;
-	else
-	{
-		/* stays reserved until START_PATIENCE_MS are over, then is tried again */
-		if (!warned_no_slot)
-			ereport(WARNING,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("could not start a webhook receiver"),
-					 errdetail("There is no free background worker slot; max_worker_processes is %d.",
-							   max_worker_processes),
-					 errhint("webhook_bridge needs %d of them. Increase max_worker_processes and restart the server.",
-							 wb_receivers + 1)));
-		warned_no_slot = true;
-	}
+	/* without room it stays reserved until START_PATIENCE_MS are over, then is tried again */
+	if (!register_receiver(index, database))
+		return false;
+	warned_no_slot = false;
+	return true;
+}
+
+/* All worker slots are taken, and so many more are needed. */
+static void
+say_no_slot(int missing)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("could not start a webhook receiver"),
+			 errdetail("There is no free background worker slot; max_worker_processes is %d.",
+					   max_worker_processes),
+			 errhint("webhook_bridge needs %d of them for itself. "
+					 "Set max_worker_processes to %d or more and restart the server.",
+					 wb_receivers + 1, max_worker_processes + missing)));
 }
 
 static bool

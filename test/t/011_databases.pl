@@ -209,26 +209,47 @@ $node->stop;
 # No room for a receiver
 # ---------------------------------------------------------------------------
 
-$offset = (stat $node->logfile)[7];
-$node->append_conf('postgresql.conf', <<'CONF');
-max_worker_processes = 2
-max_logical_replication_workers = 4
-webhook_bridge.receivers = 2
-CONF
-$node->start;
-my @warnings;
-poll_until(sub { @warnings = warnings() }, 'a warning');
-my $until = time + 12;    # the launcher tries again after ten seconds
-while (time < $until && @warnings == 1)
+# Each time PostgreSQL has a worker of its own, which is started before ours.
+$node->append_conf('postgresql.conf', "max_logical_replication_workers = 4\nwebhook_bridge.receivers = 2\n");
+for my $row (
+    # max_worker_processes, launchers and receivers that there is room for, what would be enough
+    [ 1, 0, 0, 4 ],
+    [ 2, 1, 0, 4 ],
+    [ 3, 1, 1, 4 ],
+    [ 4, 1, 2 ])
 {
-    @warnings = warnings();
-    sleep 0.1;
+    my ($max, $launchers, $receivers, $enough) = @$row;
+    my $name = "max_worker_processes = $max";
+    my @warnings;
+
+    $offset = (stat $node->logfile)[7];
+    $node->append_conf('postgresql.conf', "max_worker_processes = $max\n");
+    $node->start;
+    poll_until(sub { ($enough ? @warnings = warnings() : 1) && $bridge->workers('receiver') == $receivers }, "a warning, $name")
+      if $enough || $receivers;
+    # the launcher tries again after ten seconds
+    my $until = time + ($max == 2 ? 12 : 0);
+    while (time < $until && @warnings == 1)
+    {
+        @warnings = warnings();
+        sleep 0.1;
+    }
+    is(scalar $bridge->workers('launcher'), $launchers, "$name: launchers");
+    is(scalar $bridge->workers('receiver'), $receivers, "$name: receivers");
+    if ($enough)
+    {
+        is(scalar @warnings, 1, "$name: one warning") or diag join "\n", @warnings;
+        like($warnings[0], qr/could not start a webhook receiver/, "$name: which says what does not work");
+        like(scalar $bridge->log_text($offset), qr/DETAIL:.* max_worker_processes is $max\.\n.*HINT:.* needs 3 of them .* Set max_worker_processes to $enough or more /,
+            "$name: and what is needed");
+    }
+    else
+    {
+        poll_until(sub { state_is($bridge, 'listening', $receivers) }, 'the receivers');
+        is(scalar warnings(), 0, "$name: no warning");
+    }
+    $node->stop;
 }
-is(scalar @warnings, 1, 'max_worker_processes too small: one warning') or diag join "\n", @warnings;
-like($warnings[0], qr/could not start a webhook receiver/, 'which says what does not work');
-like(scalar $bridge->log_text($offset), qr/HINT:.* needs 3 of them/, 'and what is needed');
-is(scalar $bridge->workers('receiver'), 0, 'there is no receiver');
-$node->stop;
 
 unlike(scalar $bridge->log_text, qr/PANIC|TRAP|terminated by signal/, 'nothing has crashed');
 
