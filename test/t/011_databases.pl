@@ -81,10 +81,12 @@ for my $load (0, 1)
 $offset = (stat $node->logfile)[7];
 my $idle = $bridge->connect;
 is($idle->request('GET', '/hooks/shop')->{status}, 200, 'a connection is kept open');
+my $halfway = begun_delivery();
 $begun = time;
 $node->safe_psql('postgres', 'DROP DATABASE hooks WITH (FORCE)');
 diag sprintf 'DROP DATABASE of its own WITH (FORCE) took %.2f s', time - $begun;
 ok($idle->is_closed, 'DROP DATABASE WITH (FORCE) ends connections');
+is_refused($halfway, 'DROP DATABASE WITH (FORCE)');
 $bridge->wait_until_not_listening;
 poll_until(sub { $bridge->workers('receiver') == 0 }, 'no receiver');
 stays_quiet(3, 'after its database was dropped');
@@ -149,8 +151,10 @@ is(acknowledged_but_not_stored($storm->finish, $storm->outcomes), 0, 'everything
 # Dropped without FORCE as well, under load, and then it ends quietly.
 $storm = $bridge->storm(path => '/hooks/shop', secret => $secret, connections => 8);
 $storm->wait_for_more(100);
-$offset = (stat $node->logfile)[7];
+$halfway = begun_delivery();
+$offset  = (stat $node->logfile)[7];
 prompt('DROP DATABASE hooks', 'under load');
+is_refused($halfway, 'DROP DATABASE');
 $bridge->wait_until_not_listening;
 poll_until(sub { $bridge->workers('receiver') == 0 }, 'no receiver');
 stays_quiet(3, 'after its database was dropped under load');
@@ -425,6 +429,28 @@ sub deliver
     my $body   = '{"id":1}';
     my $answer = eval { $bridge->post($path // '/hooks/shop', $body, ecomanager_headers($secret, $body)) };
     return $answer ? $answer->{status} : 0;
+}
+
+# A connection with a delivery of which the last byte is missing.
+sub begun_delivery
+{
+    my $connection = $bridge->connect;
+    my $body       = '{"id":1}';
+    # what is answered shows that the receiver has read what follows
+    $connection->send(http_request('GET', '/hooks/shop')
+          . substr http_request('POST', '/hooks/shop', ecomanager_headers($secret, $body), $body), 0, -1);
+    is($connection->response->{status}, 200, 'a delivery is under way');
+    return $connection;
+}
+
+sub is_refused
+{
+    my ($connection, $name) = @_;
+    my $answer = $connection->response;
+    is($answer->{status}, 503, "$name: a delivery under way is answered 503");
+    ok($answer->{headers}{'retry-after'}, "$name: with Retry-After");
+    ok($connection->is_closed, "$name: and its connection closed");
+    return;
 }
 
 # Compares what a storm was told with the events of its endpoint.
