@@ -279,6 +279,27 @@ SQL
 }
 
 # ---------------------------------------------------------------------------
+# A receiver that ends again and again
+# ---------------------------------------------------------------------------
+
+# The next but one comes after a second, then after two, then four.  A slow machine only
+# adds to that.
+{
+    my $begun = time;
+    for my $round (1 .. 4)
+    {
+        my ($pid) = $bridge->workers('receiver');
+        $bridge->sql("SELECT pg_terminate_backend($pid)");
+        poll_until(other_receiver($pid), 'another receiver');
+    }
+    my $took = time - $begun;
+    diag sprintf 'four receivers, each ended at once, took %.2f s', $took;
+    cmp_ok($took, '>=', 6, 'a receiver that ends again and again is started ever more slowly');
+    $bridge->wait_until_listening;
+    is(deliver(), 200, 'and serves when it stays');
+}
+
+# ---------------------------------------------------------------------------
 # pg_ctl stop -m smart
 # ---------------------------------------------------------------------------
 
