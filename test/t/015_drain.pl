@@ -4,16 +4,28 @@
 use strict;
 use warnings;
 
+use File::Temp qw(tempdir);
 use FindBin;
 use lib "$FindBin::Bin/../perl";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Tls;
 use WebhookBridge;
 
-my $secret = 'shared secret';
-my $bridge = WebhookBridge->start('drain', conf => 'webhook_bridge.max_batch = 1');
-my $node   = $bridge->node;
+my $secret   = 'shared secret';
+my $tls      = Tls->new(tempdir(CLEANUP => 1));
+my $tls_port = PostgreSQL::Test::Cluster::get_free_port();
+$tls->make('authority', ca => 1);
+$tls->make('server', by => 'authority', names => 'IP:127.0.0.1');
+
+my $bridge = WebhookBridge->start('drain', conf => <<"CONF");
+webhook_bridge.max_batch = 1
+webhook_bridge.tls_port = $tls_port
+webhook_bridge.tls_cert_file = '@{[ $tls->file('server', 'crt') ]}'
+webhook_bridge.tls_key_file = '@{[ $tls->file('server', 'key') ]}'
+CONF
+my $node = $bridge->node;
 $bridge->create_endpoint('shop', $secret);
 $bridge->sql(<<'SQL');
 CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -135,6 +147,38 @@ for my $round (1 .. 3)
     is($bridge->count("webhook_bridge.events WHERE payload->>'id' LIKE 'a$round-%'"), 1 + @stored,
         "not accepted, round $round: the rows are those answered 200");
 }
+
+# --- Over TLS --------------------------------------------------------------------------------
+
+# What was begun is stored, what is incomplete is answered 503, and each end is
+# announced: the clients would complain of the end of a file.
+{
+    my $old = receiver();
+    my ($slow, $half, $idle) = map { $tls->connect($tls_port) } 1 .. 3;
+    is($idle->request('GET', '/hooks/shop')->{status}, 200, 'TLS: a connection is idle');
+    $half->send(http_request('GET', '/hooks/shop') . substr delivery('tls-half', 'fast'), 0, -1);
+    is($half->response->{status}, 200, 'TLS: a delivery is under way');
+    $slow->send(delivery('tls-slow', 'slow'));
+    wait_for_sleep();
+    kill 'TERM', $old;
+    is($slow->response->{status}, 200, 'TLS: what was begun is stored');
+    my $answer = $half->response;
+    is($answer->{status}, 503, 'TLS: a half-sent delivery is answered 503');
+    ok($answer->{headers}{'retry-after'}, 'TLS: with Retry-After');
+    is($answer->{headers}{connection}, 'close', 'TLS: as the last of its connection');
+    for ([ $slow, 'stored' ], [ $half, 'half-sent' ], [ $idle, 'idle' ])
+    {
+        my ($connection, $name) = @$_;
+        ok($connection->is_closed, "TLS, $name: closed");
+        is($tls->errors($connection), '', "TLS, $name: with an alert that says so");
+        $tls->disconnect($connection);
+    }
+    wait_for_new_receiver($old);
+    is($bridge->sql("SELECT string_agg(payload->>'id', ' ') FROM webhook_bridge.events WHERE payload->>'id' LIKE 'tls-%'"),
+        'tls-slow', 'TLS: the row is that answered 200');
+}
+
+# --- Another port ------------------------------------------------------------------------------
 
 # The same when the receiver goes on, and only its sockets change.
 {
