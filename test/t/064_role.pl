@@ -48,6 +48,22 @@ my $owner = $bridge->sql('SELECT current_user');
 answer_is(deliver('d-owner'), 200, 'stored', 'without a role');
 is(source('d-owner'), $owner, 'without a role: the owner of the tables');
 
+# He is a superuser here, and yet a trigger can neither take another role nor leave
+# anything behind in the session.
+for my $row (
+    [ 'SELECT 1',                                              200 ],
+    [ 'INSERT INTO public.other VALUES (0)',                          200 ],
+    [ "SET ROLE $owner",                                       503 ],
+    [ 'RESET ROLE',                                            503 ],
+    [ 'SET SESSION AUTHORIZATION DEFAULT',                     503 ],
+    [ 'CREATE TEMP TABLE t (n int)',                           503 ],
+    [ 'DECLARE c CURSOR WITH HOLD FOR SELECT 1',               503 ])
+{
+    my ($sql, $status) = @$row;
+    is(deliver(undef, topic => "sql $sql")->{status}, $status, "without a role, in a trigger: $sql");
+}
+$bridge->sql('TRUNCATE other');
+
 # --- A role that is not there, and one that may nothing ----------------------
 
 my $offset = (stat $bridge->node->logfile)[7];
@@ -108,7 +124,7 @@ is($bridge->sql("SELECT relowner::regrole FROM pg_class WHERE oid = '$partition'
 for my $row (
     [ 'SELECT 1',                                              200 ],
     [ 'SELECT webhook_bridge.create_event_partitions(current_date, 1)', 200 ],
-    [ 'INSERT INTO other VALUES (1)',                          503 ],
+    [ 'INSERT INTO public.other VALUES (1)',                          503 ],
     [ 'SELECT * FROM webhook_bridge.accounts',                 503 ],
     [ 'SELECT * FROM webhook_bridge.events',                   503 ],
     [ 'DELETE FROM webhook_bridge.events',                     503 ],
@@ -117,7 +133,7 @@ for my $row (
     [ 'RESET ROLE',                                            503 ],
     [ 'RESET SESSION AUTHORIZATION',                           503 ],
     [ 'CREATE TEMP TABLE t (n int)',                           503 ],
-    [ "COPY other FROM PROGRAM 'true'",                        503 ],
+    [ "COPY public.other FROM PROGRAM 'true'",                        503 ],
     [ 'LISTEN somewhere',                                      503 ])
 {
     my ($sql, $status) = @$row;
@@ -129,7 +145,7 @@ is($bridge->count('other'), 0, 'nothing was written that may not be');
 # A privilege that the trigger lacks is the trouble of its delivery alone.
 {
     my $connection = $bridge->connect;
-    $connection->send(join '', map { request("d-mixed-$_", topic => $_ == 3 ? 'sql INSERT INTO other VALUES (1)' : 'topic') } 1 .. 6);
+    $connection->send(join '', map { request("d-mixed-$_", topic => $_ == 3 ? 'sql INSERT INTO public.other VALUES (1)' : 'topic') } 1 .. 6);
     is(join(' ', map { $_->{status} } $connection->responses(6)), '200 200 503 200 200 200', 'one of six lacks a privilege');
 }
 
