@@ -84,6 +84,7 @@ static WbConn *who_gives_way(void);
 static void give_way(WbConn *conn);
 static StringInfo output(WbConn *conn);
 static void free_output(WbConn *conn);
+static int64 time_of(WbPhase phase);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
 static void start_tls(WbConn *conn);
@@ -254,16 +255,21 @@ free_output(WbConn *conn)
 	conn->sent = 0;
 }
 
+/* How long a connection may be in a phase, in milliseconds. */
+static int64
+time_of(WbPhase phase)
+{
+	return phase == WB_PHASE_IDLE        ? wb_keepalive_timeout_ms
+		   : phase == WB_PHASE_LINGERING ? LINGER_MS
+		   : draining                    ? DRAIN_MS
+										 : wb_request_timeout_ms;
+}
+
 /* Begins a phase, or begins it anew. */
 static void
 set_phase(WbConn *conn, WbPhase phase)
 {
-	int64 time_ms = phase == WB_PHASE_IDLE        ? wb_keepalive_timeout_ms
-					: phase == WB_PHASE_LINGERING ? LINGER_MS
-					: draining                    ? DRAIN_MS
-												  : wb_request_timeout_ms;
-
-	wb_phase_enter(&conn->stay, phase, wb_loop_now_ms(loop), time_ms);
+	wb_phase_enter(&conn->stay, phase, wb_loop_now_ms(loop), time_of(phase));
 	if (phase == WB_PHASE_IDLE)
 		wb_client_rest(&conn->client);
 }
@@ -795,6 +801,23 @@ wb_conns_timeout_ms(void)
 	if (next_ms == PG_INT64_MAX)
 		return -1;
 	return (long) Max(next_ms - wb_loop_now_ms(loop), 0);
+}
+
+/* Follows the settings, after a reload: also who is connected has the new times. */
+void
+wb_conns_reload(void)
+{
+	for (int p = 0; p < WB_PHASES && !draining; p++)
+	{
+		dlist_iter iter;
+
+		dlist_foreach(iter, wb_phase_list((WbPhase) p))
+		{
+			WbStay *stay = &conn_of(iter.cur)->stay;
+
+			stay->deadline_ms = stay->since_ms + time_of(stay->phase);
+		}
+	}
 }
 
 /*

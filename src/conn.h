@@ -23,6 +23,7 @@ extern bool wb_conns_have_work(void);
 extern void wb_conns_answer(void);
 extern void wb_conns_expire(void);
 extern long wb_conns_timeout_ms(void);
+extern void wb_conns_reload(void);
 extern void wb_conns_drain(void);
 extern void wb_conns_reset(void);
 

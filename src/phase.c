@@ -4,8 +4,8 @@
  *	  What connections are doing, for how long, and which of them give way.
  *
  * A connection is in exactly one of the lists here, according to its phase,
- * each in order of deadline because all its members were given the same time
- * (after a reload, nearly).  The lists own nothing: a WbStay is a part of the
+ * each in order of deadline because all its members are given the same time,
+ * after a reload another one.  The lists own nothing: a WbStay is a part of the
  * connection, which leaves before it is freed.
  *
  * It neither closes connections nor answers them; that is what conn.c does.

@@ -170,6 +170,7 @@ handle_signals(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		wb_catalog_doubt(); /* there may be another role */
+		wb_conns_reload();
 		wb_tls_reload();
 		wb_listeners_share();
 		if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
