@@ -80,6 +80,7 @@ static bool draining = false;
 
 static WbConn *conn_of(dlist_node *node);
 static bool can_end(WbStay *stay);
+static bool is_waking(WbConn *conn);
 static WbConn *who_gives_way(void);
 static void give_way(WbConn *conn);
 static StringInfo output(WbConn *conn);
@@ -140,12 +141,18 @@ wb_conns_count(void)
 bool
 wb_conns_have_room(void)
 {
-	dlist_head *idle = wb_phase_list(WB_PHASE_IDLE);
+	dlist_mutable_iter iter;
 
 	/* the limit may have been lowered */
-	while (conn_count > wb_max_connections && !dlist_is_empty(idle))
-		close_conn(conn_of(dlist_head_node(idle)));
+	dlist_foreach_modify(iter, wb_phase_list(WB_PHASE_IDLE))
+	{
+		WbConn *conn = conn_of(iter.cur);
 
+		if (conn_count <= wb_max_connections)
+			break;
+		if (can_end(&conn->stay))
+			close_conn(conn);
+	}
 	return conn_count < wb_max_connections ||
 		   (conn_count == wb_max_connections && who_gives_way() != NULL);
 }
@@ -157,13 +164,32 @@ conn_of(dlist_node *node)
 	return dlist_container(WbConn, stay.node, node);
 }
 
-/* Whether nothing of a connection is in the batch or to be written. */
+/*
+ * Whether nothing of a connection is in the batch or to be written, and no request
+ * has begun to arrive that has not been looked at.
+ */
 static bool
 can_end(WbStay *stay)
 {
 	WbConn *conn = conn_of(&stay->node);
 
-	return conn->pending == 0 && !conn->is_dirty;
+	return conn->pending == 0 && !conn->is_dirty && !is_waking(conn);
+}
+
+/*
+ * Whether bytes have arrived for a connection that was without a request.  It is
+ * not closed then, however long it had been so: its client has every reason to
+ * expect an answer.  There are such connections when many are ready at once, or
+ * when the last batch took long.
+ */
+static bool
+is_waking(WbConn *conn)
+{
+	if ((conn->stay.phase != WB_PHASE_NEW && conn->stay.phase != WB_PHASE_IDLE) ||
+		!wb_stream_has_input(&conn->stream))
+		return false;
+	set_phase(conn, WB_PHASE_RECEIVING);
+	return true;
 }
 
 /* The connection to be closed for a newcomer, or NULL. */
@@ -346,6 +372,8 @@ receive(WbConn *conn)
 		give_back_idle_buffers();
 		if (!wb_input_make_space(input))
 		{
+			if (conn->stay.phase != WB_PHASE_RECEIVING)
+				set_phase(conn, WB_PHASE_RECEIVING);
 			refuse(conn, WB_ANSWER_UNAVAILABLE);
 			return;
 		}
@@ -785,7 +813,7 @@ wb_conns_expire(void)
 				break;
 			if (conn->stay.phase == WB_PHASE_RECEIVING && conn->input.length > 0 && !conn->has_final)
 				refuse(conn, draining ? WB_ANSWER_UNAVAILABLE : WB_ANSWER_TIMED_OUT);
-			else
+			else if (!is_waking(conn))
 				close_conn(conn);
 		}
 	}

@@ -66,6 +66,24 @@ wb_phases_deadline_ms(void)
 	return next_ms;
 }
 
+/* Who is idle, and has been so since then. */
+static WbStay *
+idle_stay(int64 since_ms, WbStayCallback can_end)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &phases[WB_PHASE_IDLE])
+	{
+		WbStay *stay = dlist_container(WbStay, node, iter.cur);
+
+		if (stay->since_ms > since_ms)
+			break;
+		if (can_end(stay))
+			return stay;
+	}
+	return NULL;
+}
+
 /*
  * Who is idle comes before who is in the middle of a request, as long as neither
  * is so for a short time only: who sends one request after the other is idle now
@@ -81,9 +99,9 @@ wb_phases_give_way(int64 now_ms, WbStayCallback can_end)
 
 	for (int i = 0; i < (int) lengthof(order); i++)
 	{
-		dlist_iter iter;
+		dlist_mutable_iter iter;
 
-		dlist_foreach(iter, &phases[order[i]])
+		dlist_foreach_modify(iter, &phases[order[i]])
 		{
 			WbStay *stay = dlist_container(WbStay, node, iter.cur);
 
@@ -93,12 +111,5 @@ wb_phases_give_way(int64 now_ms, WbStayCallback can_end)
 				return stay;
 		}
 	}
-	if (!dlist_is_empty(&phases[WB_PHASE_IDLE]))
-	{
-		WbStay *stay = dlist_head_element(WbStay, node, &phases[WB_PHASE_IDLE]);
-
-		if (stay->since_ms <= now_ms - wb_request_timeout_ms / IDLE_PATIENCE || opened_ms <= long_ago_ms)
-			return stay;
-	}
-	return NULL;
+	return idle_stay(opened_ms <= long_ago_ms ? now_ms : now_ms - wb_request_timeout_ms / IDLE_PATIENCE, can_end);
 }

@@ -32,7 +32,7 @@ typedef struct WbStay
 	int64 deadline_ms;
 } WbStay;
 
-/* Whether a connection can be ended now. */
+/* Whether a connection can be ended now; one that cannot may be moved to another phase. */
 typedef bool (*WbStayCallback)(WbStay *stay);
 
 extern void wb_phases_init(void);

@@ -56,6 +56,18 @@ plain_close(WbStream *stream)
 
 static const WbTransport plain_transport = {NULL, plain_read, plain_write, plain_finish, plain_close};
 
+/*
+ * Whether there are bytes to read, of whatever kind: those of TLS may be none of
+ * the client's.  That a client will send no more is not one of them.
+ */
+bool
+wb_stream_has_input(const WbStream *stream)
+{
+	char byte;
+
+	return stream->has_more || recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* Takes over a connected, non-blocking socket. */
 void
 wb_stream_open_plain(WbStream *stream, int fd)

@@ -46,5 +46,6 @@ struct WbStream
 };
 
 extern void wb_stream_open_plain(WbStream *stream, int fd);
+extern bool wb_stream_has_input(const WbStream *stream);
 
 #endif /* WB_STREAM_H */

@@ -248,6 +248,15 @@ wb_stream_open_plain(WbStream *stream, int fd)
 }
 
 bool
+wb_stream_has_input(const WbStream *stream)
+{
+	const Client *client = &clients[stream->fd];
+
+	REQUIRE(!client->is_closed);
+	return client->read < client->arrived;
+}
+
+bool
 wb_tls_begin(WbStream *stream)
 {
 	return true;

@@ -37,6 +37,24 @@ sub all_quiet
     return;
 }
 
+# The receiver stands still while the function is called with its process id, as it
+# does when a transaction takes long.
+sub while_it_stands_still
+{
+    my ($function) = @_;
+    my ($receiver) = $bridge->workers('receiver');
+    kill 'STOP', $receiver;
+    my $success = eval {
+        poll_until(sub { slurp_file("/proc/$receiver/stat") =~ /\) T / }, 'the receiver to stand still');
+        $function->($receiver);
+        1;
+    };
+    my $error   = $@;
+    kill 'CONT', $receiver;
+    die $error unless $success;
+    return;
+}
+
 sub percentile
 {
     my ($part, @times) = @_;
@@ -210,6 +228,27 @@ all_quiet();
     is(complete($halves[1])->{status}, 200, 'give way: who was not needed to is not disturbed');
 }
 
+# Who has been idle and sends a request has a claim to an answer, also if newcomers
+# are looked at first.
+all_quiet();
+{
+    my @idle = map { $bridge->connect } 1 .. 4;
+    is_deeply([ map { $_->request('GET', '/hooks/shop')->{status} } @idle ], [ (200) x 4 ], 'give way: four are idle');
+    my $since = time;
+    my @late;
+    # a hundredth of request_timeout, and then some: the receiver looks for newcomers again
+    poll_until(sub { time > $since + 1.5 }, 'them to have been idle for long enough');
+    while_it_stands_still(
+        sub {
+            @late = map { $bridge->connect } 1 .. 4;
+            $_->send(http_request('GET', '/hooks/shop')) for @late;
+            $_->send(delivery()) for @idle;
+        });
+    is_deeply([ map { my $answer = $_->response; $answer ? $answer->{status} : 'none' } @idle ],
+        [ (200) x 4 ], 'give way: not who has sent a request');
+    is_deeply([ map { $_->response->{status} } @late ], [ (200) x 4 ], 'give way: newcomers are served when those are');
+}
+
 # --- Memory ----------------------------------------------------------------------
 
 # When nothing is left, a body is refused before it is sent.
@@ -250,6 +289,29 @@ all_quiet();
 $bridge->reload('webhook_bridge.max_buffered' => '64MB', 'webhook_bridge.request_timeout' => '10s');
 
 is($bridge->count(q(webhook_bridge.events WHERE endpoint = 'shop')), $number, 'all good deliveries are stored, once');
+
+# --- Many at once ------------------------------------------------------------------
+
+# More sockets are ready than one turn looks at; the others have been idle for too
+# long by then, and are answered all the same.
+all_quiet();
+{
+    my @idle = map { $bridge->connect } 1 .. 300;
+    $_->request('GET', '/hooks/shop') for @idle;
+    while_it_stands_still(
+        sub {
+            my ($receiver) = @_;
+            my $since = time;
+            $_->send(http_request('GET', '/hooks/shop')) for @idle;
+            $bridge->node->append_conf('postgresql.conf', "webhook_bridge.keepalive_timeout = '100ms'\n");
+            kill 'HUP', $receiver;
+            poll_until(sub { time > $since + 0.2 }, 'them to have been idle for too long');
+        });
+    my %answers;
+    $answers{ $_ ? $_->{status} : 'none' }++ for map { $_->response } @idle;
+    is_deeply(\%answers, { 200 => 300 }, 'many at once: all are answered');
+    $bridge->reload('webhook_bridge.keepalive_timeout' => '75s');
+}
 
 # --- A database that does not answer -----------------------------------------------
 
