@@ -36,6 +36,7 @@
 
 #define KEEP_BUFFER 65536      /* a larger one is given back after the request */
 #define LINGER_MS 1000         /* of silence, in which a refused client can read why */
+#define LAST_READS 64          /* of one that gives way */
 #define TRIM_CONNS 32          /* worth giving their memory back to the system */
 #define TRIM_PAUSE_MS 1000     /* but not again and again */
 #define TLS_STARTS_PER_TURN 16 /* they cost more than a delivery */
@@ -91,6 +92,7 @@ static void on_ready(void *owner, int ready);
 static void start_tls(WbConn *conn);
 static void receive(WbConn *conn);
 static void discard(WbConn *conn);
+static ssize_t drop_input(WbConn *conn);
 static void check_unpinned(WbConn *conn);
 static void give_back_buffer(WbConn *conn);
 static void give_back_idle_buffers(void);
@@ -210,6 +212,10 @@ give_way(WbConn *conn)
 		wb_answer_append(output(conn), WB_ANSWER_UNAVAILABLE, (WbAnswerForm){.keep_alive = false});
 		count_answer(WB_ANSWER_UNAVAILABLE);
 		(void) conn->stream.transport->write(&conn->stream, conn->out.data, conn->out.len);
+		conn->stream.transport->finish(&conn->stream);
+		/* as in end_conn(), but its place is needed now */
+		for (int i = 0; i < LAST_READS && drop_input(conn) > 0; i++)
+			;
 	}
 	close_conn(conn);
 }
@@ -402,13 +408,21 @@ receive(WbConn *conn)
 static void
 discard(WbConn *conn)
 {
-	char waste[8192];
-	ssize_t got = conn->stream.transport->read(&conn->stream, waste, sizeof(waste));
+	ssize_t got = drop_input(conn);
 
 	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
 		close_conn(conn);
 	else if (got > 0 && wb_loop_now_ms(loop) < conn->linger_until_ms)
-		set_phase(conn, WB_PHASE_LINGERING);
+		wb_phase_prolong(&conn->stay, wb_loop_now_ms(loop), LINGER_MS);
+}
+
+/* Reads once, into nothing. */
+static ssize_t
+drop_input(WbConn *conn)
+{
+	static char waste[8192];
+
+	return conn->stream.transport->read(&conn->stream, waste, sizeof(waste));
 }
 
 /*
@@ -685,10 +699,8 @@ finish_writing(WbConn *conn)
 static void
 end_conn(WbConn *conn)
 {
-	char waste[8192];
-
 	if (!conn->has_final && !draining && conn->input.start == conn->input.length &&
-		conn->stream.transport->read(&conn->stream, waste, sizeof(waste)) <= 0)
+		drop_input(conn) <= 0)
 	{
 		close_conn(conn);
 		return;
@@ -835,7 +847,8 @@ wb_conns_timeout_ms(void)
 void
 wb_conns_reload(void)
 {
-	for (int p = 0; p < WB_PHASES && !draining; p++)
+	/* lingering depends on none, and is the last phase */
+	for (int p = 0; p < WB_PHASE_LINGERING && !draining; p++)
 	{
 		dlist_iter iter;
 

@@ -44,6 +44,14 @@ wb_phase_enter(WbStay *stay, WbPhase phase, int64 now_ms, int64 time_ms)
 }
 
 void
+wb_phase_prolong(WbStay *stay, int64 now_ms, int64 time_ms)
+{
+	dlist_delete(&stay->node);
+	dlist_push_tail(&phases[stay->phase], &stay->node);
+	stay->deadline_ms = now_ms + time_ms;
+}
+
+void
 wb_phase_leave(WbStay *stay)
 {
 	dlist_delete(&stay->node);
@@ -105,9 +113,10 @@ wb_phases_give_way(int64 now_ms, WbStayCallback can_end)
 		{
 			WbStay *stay = dlist_container(WbStay, node, iter.cur);
 
-			if (stay->since_ms > long_ago_ms)
+			/* where the time is prolonged, those behind may have been there for longer */
+			if (stay->since_ms > long_ago_ms && order[i] != WB_PHASE_LINGERING)
 				break;
-			if (can_end(stay))
+			if (stay->since_ms <= long_ago_ms && can_end(stay))
 				return stay;
 		}
 	}

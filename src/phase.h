@@ -39,6 +39,8 @@ extern void wb_phases_init(void);
 
 /* Moves a connection to the end of a phase's list and gives it new time. */
 extern void wb_phase_enter(WbStay *stay, WbPhase phase, int64 now_ms, int64 time_ms);
+/* Gives it new time in the same phase, where it has been all along. */
+extern void wb_phase_prolong(WbStay *stay, int64 now_ms, int64 time_ms);
 extern void wb_phase_leave(WbStay *stay);
 
 /* The WbStays of a phase, those first that have been in it for longest. */

@@ -7,6 +7,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../perl";
+use IO::Select;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -248,6 +249,53 @@ all_quiet();
         [ (200) x 4 ], 'give way: not who has sent a request');
     is_deeply([ map { $_->response->{status} } @late ], [ (200) x 4 ], 'give way: newcomers are served when those are');
 }
+
+# Who gives way is not cut off by a reset, which could destroy the answer on its way,
+# because of bytes that the receiver has not read yet.
+all_quiet();
+{
+    my @slow  = map { part(20) } 1 .. 4;
+    $number -= @slow;
+    my $since = time;
+    my @late;
+    # a tenth of request_timeout, and then some
+    poll_until(sub { time > $since + 7 }, 'them to have been slow for long enough');
+    while_it_stands_still(
+        sub {
+            @late = map { $bridge->connect } 1 .. 4;
+            $_->send(http_request('GET', '/hooks/shop')) for @late;
+            $_->{connection}->send(substr($_->{rest}, 0, -1) . 'x' x 10_000) for @slow;
+        });
+    for my $connection (map { $_->{connection} } @slow)
+    {
+        is($connection->response->{status}, 503, 'give way: who is slow and sends on is answered');
+        poll_until(sub { IO::Select->new($connection->socket)->can_read }, 'the end');
+        is(sysread($connection->socket, my $rest, 1), 0, 'give way: and closed in order');
+    }
+    is_deeply([ map { $_->response->{status} } @late ], [ (200) x 4 ], 'give way: newcomers are served');
+}
+
+# Who has had the last answer and sends on without end gives way as well.
+all_quiet();
+$bridge->reload('webhook_bridge.request_timeout' => '40s');
+{
+    my @refused = map { $bridge->connect } 1 .. 4;
+    for my $connection (@refused)
+    {
+        $connection->send("BAD\r\n\r\n");
+        is($connection->response->{status}, 400, 'give way: a refused client');
+    }
+    my $newcomer = $bridge->connect;
+    $newcomer->send(http_request('GET', '/hooks/shop'));
+    poll_until(
+        sub {
+            $_->send('x') for @refused;
+            return IO::Select->new($newcomer->socket)->can_read(0.05);
+        },
+        'an answer while others linger');
+    answer_is($newcomer->response, 200, 'ready', 'give way: refused clients who send on make no one wait');
+}
+$bridge->reload('webhook_bridge.request_timeout' => '60s');
 
 # --- Memory ----------------------------------------------------------------------
 
