@@ -727,3 +727,10 @@ wb_http_decode_chunks(WbHttpChunks *chunks, char *data, size_t *len)
 		memmove(data + out, data + in, rest);
 	return (ptrdiff_t) rest;
 }
+
+uint64_t
+wb_http_chunks_announced(const WbHttpChunks *chunks)
+{
+	/* within the line, what has been read of the size is not the size */
+	return chunks->state == CHUNK_DATA ? chunks->remaining : 0;
+}

@@ -81,4 +81,7 @@ typedef struct WbHttpChunks
  */
 extern ptrdiff_t wb_http_decode_chunks(WbHttpChunks *chunks, char *data, size_t *len);
 
+/* Body bytes that a chunk has announced and that have not been decoded yet. */
+extern uint64_t wb_http_chunks_announced(const WbHttpChunks *chunks);
+
 #endif /* WB_HTTP_PARSE_H */

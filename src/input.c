@@ -177,7 +177,7 @@ look_at_body(WbInput *input)
 		input->body_length += length;
 		input->body_complete = rest >= 0;
 		input->length = body_start + input->body_length + Max(rest, 0);
-		result = check_body_limit(input, input->body_length);
+		result = check_body_limit(input, input->body_length + wb_http_chunks_announced(&input->chunks));
 	}
 	else
 	{

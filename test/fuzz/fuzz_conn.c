@@ -453,6 +453,28 @@ model_refuses(int status, bool is_large)
 	model.is_large = is_large;
 }
 
+/* Whether a chunked body that begins here is ever known to be longer than that. */
+static bool
+is_large_in_chunks(const char *data, size_t len, size_t limit)
+{
+	WbHttpChunks chunks = {0};
+	uint64 total = 0;
+
+	/* a byte at a time, because at once it may be found to be broken */
+	for (size_t i = 0; i < len; i++)
+	{
+		char byte = data[i];
+		size_t body_len = 1;
+
+		if (wb_http_decode_chunks(&chunks, &byte, &body_len) != WB_HTTP_CHUNKS_INCOMPLETE)
+			return false;
+		total += body_len;
+		if (total + wb_http_chunks_announced(&chunks) > limit)
+			return true;
+	}
+	return false;
+}
+
 /* Decodes a chunked body that begins here; false if that is the end. */
 static bool
 model_chunks(const char *data, size_t len, size_t limit, WbSlice *body, size_t *raw_len)
@@ -461,12 +483,14 @@ model_chunks(const char *data, size_t len, size_t limit, WbSlice *body, size_t *
 	char *copy = palloc(len + 1);
 	size_t body_len = len;
 	ptrdiff_t rest;
+	bool is_large;
 
 	memcpy(copy, data, len);
 	rest = wb_http_decode_chunks(&chunks, copy, &body_len);
-	if (rest == WB_HTTP_CHUNKS_INVALID || body_len > limit)
+	is_large = is_large_in_chunks(data, len, limit);
+	if (rest == WB_HTTP_CHUNKS_INVALID || is_large)
 	{
-		model_refuses(rest == WB_HTTP_CHUNKS_INVALID ? 400 : 413, body_len > limit);
+		model_refuses(rest == WB_HTTP_CHUNKS_INVALID ? 400 : 413, is_large);
 		return false;
 	}
 	*body = wb_slice(copy, body_len);

@@ -205,6 +205,9 @@ my @rows = (
         [ 'data that looks like the end',     chunked("5\r\n$zero\r\n$zero", $zero),             200 ],
         [ 'data that looks like a request',   chunked(sprintf("%x\r\n%s\r\n%s", length $prize, $prize, $zero), $prize), 200 ],
         [ 'a chunk that is too large',        chunked("10001\r\n" . ('x' x 65537) . "\r\n$zero"), 413 ],
+        [ 'one that is announced',            chunked("10001\r\n"),                              413 ],
+        [ 'one that makes it too much',       chunked("1\r\nx\r\n10000\r\n"),                   413 ],
+        [ 'one beyond all memory',            chunked("4000000000000000\r\n"),                   413 ],
         [ 'chunks that are too many',         chunked("4000\r\n" . ('x' x 16384) . "\r\n") . (("4000\r\n" . ('x' x 16384) . "\r\n") x 4) . $zero, 413 ],
     ],
     'trailers' => [

@@ -938,6 +938,32 @@ test_malformed_chunks(void)
 	}
 }
 
+/* A size counts when its line is whole, and until its data is there. */
+static void
+test_announced_chunks(void)
+{
+	static const char data[] = "1f;a\r\n"
+							   "0123456789"
+							   "0123456789"
+							   "0123456789"
+							   "x\r\n2\r\nok\r\n0\r\n\r\n";
+	WbHttpChunks chunks = {0};
+	uint64_t expected = 0;
+
+	CHECK_INT(wb_http_chunks_announced(&chunks), 0);
+	for (size_t i = 0; i < sizeof(data) - 1; i++)
+	{
+		char byte = data[i];
+		size_t len = 1;
+
+		unit_case("announced chunks at %zu", i);
+		(void) wb_http_decode_chunks(&chunks, &byte, &len);
+		expected = i == 5 ? 31 : i == 41 ? 2
+										 : expected - len;
+		CHECK_INT(wb_http_chunks_announced(&chunks), expected);
+	}
+}
+
 /* A decoder that has come to an end stays there. */
 static void
 test_chunks_after_the_end(void)
@@ -1210,6 +1236,7 @@ main(void)
 	RUN(test_header_count);
 	RUN(test_valid_chunks);
 	RUN(test_malformed_chunks);
+	RUN(test_announced_chunks);
 	RUN(test_chunks_after_the_end);
 	RUN(test_chunk_size_limit);
 	RUN(test_chunk_limits);
