@@ -40,6 +40,7 @@
 #define TRIM_CONNS 32          /* worth giving their memory back to the system */
 #define TRIM_PAUSE_MS 1000     /* but not again and again */
 #define TLS_STARTS_PER_TURN 16 /* they cost more than a delivery */
+#define REQUESTS_PER_TURN 64   /* of one connection, so that others have their turn */
 #define SHED_TURNS 3           /* and as many more as there are connections for */
 #define DRAIN_MS 500           /* time for requests under way when the receiver ends */
 #define DRAIN_IDLE_MS 100      /* the same for requests that may be on their way */
@@ -56,6 +57,9 @@ typedef struct WbConn
 	bool is_closed;
 
 	WbInput input;
+	uint64 turn;    /* when it was last given a share: */
+	int share;      /* requests that it may still hand over in that turn */
+	bool is_behind; /* there may be whole requests, which no event will tell of */
 
 	/* output */
 	StringInfoData out;
@@ -77,6 +81,7 @@ static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
 static int most_conns = 0; /* since memory was given back */
 static int tls_starts = 0; /* attempted in this turn */
+static uint64 turn = 1;    /* number of the current one */
 static bool draining = false;
 
 static WbConn *conn_of(dlist_node *node);
@@ -319,7 +324,10 @@ on_ready(void *owner, int ready)
 		case WB_PHASE_NEW:
 		case WB_PHASE_IDLE:
 		case WB_PHASE_RECEIVING:
-			receive(conn);
+			if (conn->is_behind)
+				parse(conn);
+			else
+				receive(conn);
 			break;
 		case WB_PHASE_WRITING:
 			mark_dirty(conn);
@@ -453,13 +461,22 @@ give_back_idle_buffers(void)
 		give_back_buffer(conn_of(iter.cur));
 }
 
-/* Hands all requests that are complete to the batch, as far as it takes them. */
+/*
+ * Hands all requests that are complete to the batch, as far as it takes them and
+ * as the connection's share of this turn goes.
+ */
 static void
 parse(WbConn *conn)
 {
 	WbInput *input = &conn->input;
 	bool is_new = false; /* the request's head has just become complete */
 
+	conn->is_behind = false;
+	if (conn->turn != turn)
+	{
+		conn->turn = turn;
+		conn->share = REQUESTS_PER_TURN;
+	}
 	while (!conn->has_final && !conn->close_after && input->start < input->length)
 	{
 		WbInputResult result = wb_input_look(input);
@@ -478,8 +495,15 @@ parse(WbConn *conn)
 				is_new = true;
 				break;
 			case WB_INPUT_COMPLETE:
+				if (conn->share == 0)
+				{
+					conn->is_behind = true;
+					wb_loop_again(loop, &conn->watch);
+					return;
+				}
 				if (!submit(conn))
 					return;
+				conn->share--;
 				is_new = false;
 				break;
 			case WB_INPUT_TOO_LARGE:
@@ -680,7 +704,8 @@ finish_writing(WbConn *conn)
 		wb_loop_again(loop, &conn->watch);
 	if (conn->input.start < conn->input.length)
 	{
-		if (conn->stay.phase != WB_PHASE_RECEIVING || conn->input.head_length == 0)
+		/* a request that is whole does not wait for its client */
+		if (conn->stay.phase != WB_PHASE_RECEIVING || conn->input.head_length == 0 || conn->input.body_complete)
 			set_phase(conn, WB_PHASE_RECEIVING);
 		parse(conn);
 		return;
@@ -809,6 +834,7 @@ wb_conns_expire(void)
 {
 	int64 now_ms = wb_loop_now_ms(loop);
 
+	turn++;
 	tls_starts = 0;
 	resume_batches();
 	trim_memory();

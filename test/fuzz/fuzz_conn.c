@@ -607,12 +607,13 @@ turn(void)
 	}
 	wb_conns_expire();
 
-	/* a request that is there has been served */
+	/* a request that is there has been served, or will be in the next turn */
 	for (int i = 0; i < 2; i++)
 	{
 		const Client *client = &clients[i];
 
-		if (client->watch != NULL && !client->is_disturbed && client->takes == SIZE_MAX && client->requests < model.count)
+		if (client->watch != NULL && !client->is_disturbed && client->takes == SIZE_MAX && !client->is_again &&
+			client->requests < model.count)
 			REQUIRE(client->read < model.end[client->requests]);
 	}
 	return was_ready;

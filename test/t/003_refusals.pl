@@ -219,17 +219,25 @@ counted();
     my $other = $bridge->connect;
     $other->send(signed('{}'));
     poll_until(sub { $bridge->count('pg_locks WHERE NOT granted') > 0 }, 'the receiver to wait for the lock');
-    $client->send((http_request('GET', '/hooks/shop') x 500) . "BAD\r\n\r\n");
+    $client->send((http_request('GET', '/hooks/shop') x 2000) . "BAD\r\n\r\n");
     $session->query_safe('COMMIT');
     $session->quit;
 
-    poll_until(sub { $bridge->status->{malformed} - $last->{malformed} > 0 }, 'the refusal');
+    my $answered = 0;
+    poll_until(
+        sub {
+            my $before = $answered;
+            $answered = $bridge->status->{probes} - $last->{probes};
+            return $answered > 0 && $answered == $before;
+        },
+        'the receiver to have to wait for the client');
+    cmp_ok($answered, '<', 2000, 'slow reader: there are no more answers than are read');
     setsockopt $client->socket, SOL_SOCKET, SO_RCVBUF, 1_000_000;
     ok($client->is_closed, 'slow reader: is closed in the end');
     my @statuses = $client->{input} =~ /HTTP\/1\.1 (\d+)/g;
-    is(join(' ', splice @statuses, 500), '400', 'slow reader: 500 answers are followed by one refusal');
-    is(join(' ', @statuses), join(' ', (200) x 500), 'slow reader: which the others precede');
-    like(counted(), qr/\Amalformed\+1 probes\+500\b/, 'slow reader: each is counted once');
+    is(join(' ', splice @statuses, 2000), '400', 'slow reader: 2000 answers are followed by one refusal');
+    is(join(' ', @statuses), join(' ', (200) x 2000), 'slow reader: which the others precede');
+    like(counted(), qr/\Amalformed\+1 probes\+2000\b/, 'slow reader: each is counted once');
 }
 
 # --- Too slow ---------------------------------------------------------------------------

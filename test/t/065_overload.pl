@@ -338,6 +338,18 @@ $bridge->reload('webhook_bridge.max_buffered' => '64MB', 'webhook_bridge.request
 
 is($bridge->count(q(webhook_bridge.events WHERE endpoint = 'shop')), $number, 'all good deliveries are stored, once');
 
+# --- Many from one -------------------------------------------------------------------
+
+# Who sends one request behind the other has no more than a share of each turn.
+{
+    my $connection = $bridge->connect;
+    is($connection->request('POST', '/hooks/shop', [], 'x' x 50_000)->{status}, 401, 'many from one: has a large buffer');
+    while_it_stands_still(sub { $connection->send(join '', map { delivery() } 1 .. 200) });
+    is_deeply([ map { $_->{status} } $connection->responses(200) ], [ (200) x 200 ], 'many from one: all are stored');
+    cmp_ok($bridge->sql(q(SELECT max(n) FROM (SELECT count(*) AS n FROM webhook_bridge.events WHERE endpoint = 'shop' GROUP BY xmin::text) t)),
+        '<=', 64, 'many from one: not all in one turn');
+}
+
 # --- Many at once ------------------------------------------------------------------
 
 # More sockets are ready than one turn looks at; the others have been idle for too
