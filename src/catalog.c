@@ -87,8 +87,8 @@ wb_catalog(void)
 }
 
 /*
- * A number that changes whenever rows of providers, endpoints or secrets, or
- * the tables themselves, may have changed.
+ * A number that changes whenever rows of providers, endpoints, secrets or
+ * consumers, or the tables themselves, may have changed.
  */
 uint64
 wb_catalog_generation(void)
@@ -114,6 +114,7 @@ note_invalidation(Datum argument, Oid relation)
 		relation == catalog.providers ||
 		relation == catalog.endpoints ||
 		relation == catalog.secrets ||
+		relation == catalog.consumers ||
 		relation == catalog.events)
 		generation++;
 }
@@ -183,10 +184,11 @@ resolve(void)
 	catalog.endpoints = get_relname_relid("endpoints", schema);
 	catalog.secrets = get_relname_relid("secrets", schema);
 	catalog.events = get_relname_relid("events", schema);
+	catalog.consumers = get_relname_relid("consumers", schema);
 	catalog.event_ids = get_relname_relid("event_ids", schema);
 	catalog.exists = OidIsValid(catalog.providers) && OidIsValid(catalog.endpoints) &&
 					 OidIsValid(catalog.secrets) && OidIsValid(catalog.events) &&
-					 OidIsValid(catalog.event_ids);
+					 OidIsValid(catalog.consumers) && OidIsValid(catalog.event_ids);
 	if (!catalog.exists)
 		return;
 
@@ -216,6 +218,8 @@ static const struct
 	{has_table_privilege_id_id, "events", "table", "INSERT"},
 	{has_table_privilege_id_id, "dedup", "table", "SELECT"},
 	{has_table_privilege_id_id, "dedup", "table", "INSERT"},
+	{has_table_privilege_id_id, "consumers", "table", "SELECT"},
+	{has_table_privilege_id_id, "queue", "table", "INSERT"},
 	{has_table_privilege_id_id, "rejections", "table", "SELECT"},
 	{has_table_privilege_id_id, "rejections", "table", "INSERT"},
 	{has_any_column_privilege_id_id, "rejections", "a column of table", "UPDATE"},

@@ -22,6 +22,7 @@ typedef struct WbCatalog
 	Oid endpoints;
 	Oid secrets;
 	Oid events;
+	Oid consumers;
 	Oid event_ids; /* the sequence */
 } WbCatalog;
 

@@ -23,6 +23,7 @@
 
 #include "catalog.h"
 #include "feed.h"
+#include "queue.h"
 #include "store.h"
 
 /* Days from today on for which partitions are kept ready, today included. */
@@ -167,6 +168,7 @@ wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 					 errdetail("%d rows were inserted, " UINT64_FORMAT " were stored.",
 							   stored, SPI_processed),
 					 errhint("A trigger or rule on webhook_bridge.events must not suppress rows.")));
+		wb_queue_events(deliveries, count, now);
 	}
 	tuplestore_end(rows);
 	SPI_finish();

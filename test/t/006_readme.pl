@@ -42,7 +42,7 @@ like($out,
 
 my %result;
 for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', "'acme', 'Acme'", "verify('acme'",
-    'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE webhook_receiver', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
+    'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE shop_worker', 'CREATE ROLE webhook_receiver', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
     'LISTEN webhook_bridge;                ')
 {
     my ($status, $stdout, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
@@ -80,6 +80,25 @@ like($result{'registration_request('}, qr{https://hooks\.example\.com/hooks/ecwi
     'what is to be registered at Ecwid is recorded');
 like($result{'registration_request('}, qr{\nWebhook URL: https://hooks\.example\.com/hooks/ecwid\n.*order\.created}s,
     'the text for Ecwid says it');
+
+# --- Consuming ---------------------------------------------------------------
+
+my %consuming = ("create_consumer('billing'" => '', "fetch_events('billing', 100)" => '', "create_consumer('stock'" => '',
+    "fail_event('billing'" => '', 'consumer_status()' => '');
+for my $text ("create_consumer('billing'", "create_consumer('stock'")
+{
+    is(($node->psql('postgres', block_with($text), on_error_stop => 1))[0], 0, "the statements with \"$text\" run");
+}
+my @ids = split /\n/, $bridge->sql(<<~'SQL');
+    INSERT INTO webhook_bridge.events (endpoint, topic, method, headers, payload, verified)
+    SELECT 'orders', 'order.' || n, 'POST', '[]', json_build_object('n', n), true FROM generate_series(1, 3) n RETURNING id
+    SQL
+my $acknowledged = "$ids[0],$ids[2]";
+my $loop = block_with("fetch_events('billing', 100)") =~ s/1,2,3/$acknowledged/r;
+is($bridge->sql($loop), join("\n", (map { qq($ids[$_ - 1]|order.$_|{"n" : $_}) } 1 .. 3), 2), 'events are fetched and acknowledged');
+like($bridge->sql(block_with("fail_event('billing'") =~ s/, 2,/, $ids[1],/r), qr/\A\d{4}-/, 'one fails');
+like($bridge->sql(block_with('consumer_status()')), qr/\Abilling\|1\|[\d.]+\|0\|1\|0\|.*\nstock\|0\|.*\n2\z/, 'which shows, and the others are replayed');
+%result = (%result, %consuming);
 
 my $block_count = () = $readme =~ /^```sql$/mg;
 is(scalar(keys %result) + 2, $block_count, 'no block of SQL is left out');

@@ -1,0 +1,234 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.c
+ *	  Stored events into the queues of the consumers that get them.
+ *
+ * Runs inside the transaction that stores the events, so that an event and its
+ * places in the queues are there together or not at all.  The consumers are read
+ * again only when the catalog's generation has changed; what is kept of them is
+ * in a memory context of its own, for the life of the process.  Taking events out
+ * of the queues is SQL (extension/52_consumers.sql), and so is queueing events
+ * that are stored already: queue_stored() there decides by the same rules.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "feed.h"
+#include "queue.h"
+
+#define MAX_IDS 16  /* in a row: fewer rows to write, and still enough for sessions that share them */
+#define MAX_KEY 200 /* characters of a key, which is indexed */
+#define ORDER_SOURCE "source"
+
+typedef struct WbConsumer
+{
+	int32 id;
+	char **endpoints; /* in order; NULL: all */
+	int endpoint_count;
+	Datum *patterns; /* text, for LIKE; NULL: any topic or none */
+	int pattern_count;
+	bool by_source; /* how events are ordered: by their source, */
+	Datum path;     /* by what is at this path of the payload (text[]), or, if 0, not */
+} WbConsumer;
+
+static MemoryContext consumers_context = NULL;
+static WbConsumer *consumers;
+static int consumer_count;
+static uint64 known_generation = 0; /* of the catalog, when they were read */
+
+static const char *const queue_names[] = {"consumer", "position", "received_at", "ids", "key"};
+static const Oid queue_types[] = {INT4OID, INT8OID, TIMESTAMPTZOID, INT8ARRAYOID, TEXTOID};
+
+static WbFeed queue_feed = {
+	"places",
+	"INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids, key) "
+	"SELECT consumer, position, received_at, ids, key FROM places",
+	lengthof(queue_names), queue_names, queue_types, NULL, NULL};
+
+static void read_consumers(void);
+static void read_consumer(WbConsumer *consumer, HeapTuple row, TupleDesc desc);
+static int read_texts(Datum array, Datum **texts);
+static int compare_names(const void *a, const void *b);
+static bool wants(const WbConsumer *consumer, const WbDelivery *delivery);
+static Datum key_of(const WbConsumer *consumer, WbDelivery *delivery);
+static void put_places(Tuplestorestate *rows, const WbConsumer *consumer, Datum *ids, int count,
+					   Datum key, TimestampTz now);
+
+void
+wb_queue_events(WbDelivery **deliveries, int count, TimestampTz now)
+{
+	Tuplestorestate *rows;
+
+	if (known_generation != wb_catalog_generation())
+		read_consumers();
+	if (consumer_count == 0)
+		return;
+
+	rows = wb_feed_open(&queue_feed);
+	for (int c = 0; c < consumer_count; c++)
+	{
+		const WbConsumer *consumer = &consumers[c];
+		bool ordered = consumer->by_source || consumer->path != (Datum) 0;
+		Datum ids[MAX_IDS];
+		int taken = 0;
+
+		for (int i = 0; i < count; i++)
+		{
+			if (deliveries[i]->answer != WB_ANSWER_STORED || !wants(consumer, deliveries[i]))
+				continue;
+			ids[taken++] = Int64GetDatum(deliveries[i]->id);
+			if (!ordered && taken < MAX_IDS)
+				continue;
+			put_places(rows, consumer, ids, taken, ordered ? key_of(consumer, deliveries[i]) : (Datum) 0, now);
+			taken = 0;
+		}
+		if (taken > 0)
+			put_places(rows, consumer, ids, taken, (Datum) 0, now);
+	}
+	if (tuplestore_tuple_count(rows) > 0)
+		wb_feed_run(&queue_feed, rows);
+	tuplestore_end(rows);
+}
+
+static void
+read_consumers(void)
+{
+	uint64 generation = wb_catalog_generation(); /* what changes from here on is read again */
+	MemoryContext old_context;
+
+	known_generation = 0;
+	consumer_count = 0;
+	if (SPI_execute("SELECT id, endpoints, patterns, order_by = '" ORDER_SOURCE "', "
+					"(string_to_array(order_by, '.'))[2:] FROM webhook_bridge.consumers",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read consumers: %s", SPI_result_code_string(SPI_result));
+
+	if (consumers_context == NULL)
+		consumers_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge consumers",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(consumers_context);
+	old_context = MemoryContextSwitchTo(consumers_context);
+	consumers = palloc0(sizeof(WbConsumer) * Max(SPI_processed, 1));
+	for (uint64 i = 0; i < SPI_processed; i++)
+		read_consumer(&consumers[i], SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+	MemoryContextSwitchTo(old_context);
+	consumer_count = (int) SPI_processed;
+	known_generation = generation;
+}
+
+static void
+read_consumer(WbConsumer *consumer, HeapTuple row, TupleDesc desc)
+{
+	bool isnull;
+	Datum value;
+	Datum *texts;
+
+	consumer->id = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
+	value = SPI_getbinval(row, desc, 2, &isnull);
+	if (!isnull)
+	{
+		consumer->endpoint_count = read_texts(value, &texts);
+		consumer->endpoints = palloc(sizeof(char *) * Max(consumer->endpoint_count, 1));
+		for (int i = 0; i < consumer->endpoint_count; i++)
+			consumer->endpoints[i] = TextDatumGetCString(texts[i]);
+		qsort(consumer->endpoints, consumer->endpoint_count, sizeof(char *), compare_names);
+	}
+	value = SPI_getbinval(row, desc, 3, &isnull);
+	if (!isnull)
+		consumer->pattern_count = read_texts(value, &consumer->patterns);
+	value = SPI_getbinval(row, desc, 4, &isnull);
+	consumer->by_source = !isnull && DatumGetBool(value);
+	value = SPI_getbinval(row, desc, 5, &isnull);
+	if (!isnull && !consumer->by_source)
+		consumer->path = PointerGetDatum(DatumGetArrayTypePCopy(value));
+}
+
+/* The elements of a text[], copied; there are no nulls among them. */
+static int
+read_texts(Datum array, Datum **texts)
+{
+	bool *nulls;
+	int count;
+
+	deconstruct_array(DatumGetArrayTypePCopy(array), TEXTOID, -1, false, TYPALIGN_INT, texts, &nulls, &count);
+	return count;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static bool
+wants(const WbConsumer *consumer, const WbDelivery *delivery)
+{
+	const char *topic = delivery->field[WB_FIELD_TOPIC];
+
+	if (consumer->endpoints &&
+		bsearch(&delivery->endpoint->name, consumer->endpoints, consumer->endpoint_count,
+				sizeof(char *), compare_names) == NULL)
+		return false;
+	if (consumer->patterns == NULL)
+		return true;
+	for (int i = 0; topic && i < consumer->pattern_count; i++)
+		if (DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID,
+												 CStringGetTextDatum(topic), consumer->patterns[i])))
+			return true;
+	return false;
+}
+
+/* What the events of one key have in common; an event that has nothing of it is alone with its id. */
+static Datum
+key_of(const WbConsumer *consumer, WbDelivery *delivery)
+{
+	Datum value = (Datum) 0;
+
+	if (consumer->by_source)
+	{
+		if (delivery->field[WB_FIELD_SOURCE])
+			value = CStringGetTextDatum(delivery->field[WB_FIELD_SOURCE]);
+	}
+	else if (wb_delivery_body_is_json(delivery))
+	{
+		LOCAL_FCINFO(call, 2);
+
+		InitFunctionCallInfoData(*call, NULL, 2, InvalidOid, NULL, NULL);
+		call->args[0] = (NullableDatum){wb_feed_bytes(delivery->body), false};
+		call->args[1] = (NullableDatum){consumer->path, false};
+		value = json_extract_path_text(call);
+		if (call->isnull)
+			value = (Datum) 0;
+	}
+	if (value == (Datum) 0)
+		return CStringGetTextDatum(psprintf("#" INT64_FORMAT, delivery->id));
+	return DirectFunctionCall2(text_left, value, Int32GetDatum(MAX_KEY));
+}
+
+/* Adds one row, in the order of queue_names; without a key, 0. */
+static void
+put_places(Tuplestorestate *rows, const WbConsumer *consumer, Datum *ids, int count, Datum key,
+		   TimestampTz now)
+{
+	Datum values[lengthof(queue_names)];
+	bool nulls[lengthof(queue_names)] = {false};
+
+	values[0] = Int32GetDatum(consumer->id);
+	values[1] = ids[0];
+	values[2] = TimestampTzGetDatum(now);
+	values[3] = PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[4] = key;
+	nulls[4] = key == (Datum) 0;
+	tuplestore_putvalues(rows, queue_feed.desc, values, nulls);
+}
