@@ -63,6 +63,7 @@ reloading();
 bad_certificates();
 without_a_certificate();
 sizes_and_pieces();
+errors_of_others();
 ends_of_connections();
 stalled();
 curl();
@@ -319,6 +320,26 @@ sub reloading
     $late->close;
     $tls->disconnect($_) for @open;
 
+    # The clients know the authority, and what is between it and the certificate only
+    # from the receiver.
+    $tls->make('middle', by => 'authority', ca => 1);
+    for my $kind (qw(rsa ec))
+    {
+        my $name = "end_$kind";
+        serve('second');
+        $tls->make($name, by => 'middle', names => 'IP:127.0.0.1', $kind eq 'rsa' ? (rsa => 2048) : ());
+        install($name);
+        $node->reload;
+        poll_until(sub { !tls_answers() }, 'a certificate of an intermediate authority');
+        pass("$kind: without the intermediate certificate a client refuses it");
+        append_to_file($tls->file($name, 'crt'), slurp_file($tls->file('middle', 'crt')));
+        install($name);
+        $node->reload;
+        poll_until(\&tls_answers, 'the chain');
+        pass("$kind: with it behind the certificate, it is verified");
+    }
+    serve('second');
+
     # Other files, named by the settings.
     my ($certificate, $key) = map { $tls->file('first', $_) } qw(crt key);
     $bridge->reload('webhook_bridge.tls_cert_file' => $certificate, 'webhook_bridge.tls_key_file' => $key);
@@ -364,6 +385,23 @@ sub bad_certificates
         like($log, $reason, 'and why');
         rmdir "$data/server.key";
     }
+    # Files of root: 0640 is good enough, so that it is the reading that fails, and 0644 is not.
+    for my $case ([ '/etc/shadow', 0640, qr/Could not load the private key file "\/etc\/shadow": Permission denied/ ],
+        [ '/etc/passwd', 0644, qr/"\/etc\/passwd" has group or world access; .* 0640 or less if it is owned by root/ ])
+    {
+        my ($file, $mode, $reason) = @$case;
+        my @stat = stat $file;
+      SKIP:
+        {
+            skip "$file is another", 1 unless @stat && $stat[4] == 0 && ($stat[2] & 07777) == $mode && ($mode == 0644 || !-r $file);
+            install('ec');
+            my (undef, $offset) = $bridge->log_text;
+            $bridge->reload('webhook_bridge.tls_key_file' => $file);
+            poll_until(sub { $bridge->log_text($offset) =~ /did not reload.*DETAIL.*HINT/s }, 'the message');
+            like(scalar $bridge->log_text($offset), $reason, sprintf 'a key of root, %04o', $mode);
+        }
+    }
+    $bridge->reload('webhook_bridge.tls_key_file' => 'server.key');
     my (undef, $offset) = $bridge->log_text;
     install('ec');
     $bridge->reload('webhook_bridge.tls_client_ca_file' => "$directory/garbage.crt");
@@ -436,6 +474,29 @@ sub sizes_and_pieces
     }
     my $done = client('split', 9, '/hooks/shop', $secret, $limit + 1);
     is_deeply([ map { $_->{status} } @$done ], [413], 'one byte more is too much');
+    return;
+}
+
+# What OpenSSL has to say of one connection is not taken for an error of another,
+# which waits for the rest of a record meanwhile.
+sub errors_of_others
+{
+    my @sizes = (1000) x 60;
+    my ($out, $err) = ('', '');
+    my $before = failures();
+    my $sender = IPC::Run::start([ client_command('split', 4, '/hooks/shop', $secret, @sizes) ], '<', '/dev/null', '>', \$out, '2>', \$err,
+        IPC::Run::timeout($WebhookBridge::DEADLINE * 2));
+    my $failed = 0;
+    while ($sender->pumpable)
+    {
+        $failed++ if hello_by_hand(0x0303, 0x0001) =~ /alert/;
+        $sender->pump_nb;
+    }
+    $sender->finish;
+    cmp_ok($failed, '>', 10, "beside $failed failed handshakes");
+    my $done = eval { decode_json($out) } // [];
+    is_deeply([ map { $_->{status} } @$done ], [ (200) x @sizes ], 'deliveries in pieces are taken') or diag $err;
+    is(failures(), $before + $failed, 'and nothing else has failed');
     return;
 }
 
