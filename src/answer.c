@@ -57,7 +57,7 @@ static const AnswerText answers[] = {
 	[WB_ANSWER_HEAD_TOO_LARGE] = {431, "Request Header Fields Too Large", "",
 								  "{\"error\":\"header is too large\"}", WB_COUNT_TOO_LARGE},
 	[WB_ANSWER_NOT_IMPLEMENTED] = {501, "Not Implemented", "",
-								   "{\"error\":\"transfer coding is not supported\"}", WB_COUNT_MALFORMED},
+								   "{\"error\":\"method is not supported\"}", WB_COUNT_MALFORMED},
 	[WB_ANSWER_UNAVAILABLE] = {503, "Service Unavailable", "Retry-After: " RETRY_AFTER "\r\n",
 							   "{\"error\":\"delivery could not be stored\"}", WB_COUNT_UNAVAILABLE},
 	[WB_ANSWER_VERSION] = {505, "HTTP Version Not Supported", "",
