@@ -63,7 +63,7 @@ build/fuzz/%: test/fuzz/%.c $(pure) $(headers)
 fuzz_backend = $(addprefix build/fuzz/,fuzz_conn fuzz_delivery fuzz_json_scan)
 $(fuzz_backend): test/fuzz/backend.c test/fuzz/backend.h
 $(fuzz_backend): FUZZ_LIBS = -isystem $(includedir_server) -L$(pkglibdir) -L$(libdir) -lpgcommon -lpgport
-build/fuzz/fuzz_conn: $(addprefix src/,conn.c phase.c input.c client.c answer.c)
+build/fuzz/fuzz_conn: $(addprefix src/,conn.c phase.c input.c output.c client.c answer.c)
 build/fuzz/fuzz_delivery: src/delivery.c
 
 # As it is in the receivers: optimised as PostgreSQL asks, by its compiler.

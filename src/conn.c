@@ -8,10 +8,10 @@
  * been stored and wb_conns_answer() has written the answers, all within one
  * turn of the loop: at the start of a turn no request is pending.
  *
- * The connection owns its stream and its buffers.  It is in the list of its phase
- * (phase.c), and with something to write also in the list "dirty".  A closed
- * connection is freed at the end of the turn, when no event of the turn can refer
- * to it any more.
+ * The connection owns its stream, its input and its output.  It is in the list
+ * of its phase (phase.c), and with something to write also in the list "dirty".
+ * A closed connection is freed at the end of the turn, when no event of the turn
+ * can refer to it any more.
  *
  * What clients send is taken into memory without errors being raised: who
  * cannot be served is refused, and everybody else goes on.
@@ -30,6 +30,7 @@
 #include "conn.h"
 #include "guc.h"
 #include "input.h"
+#include "output.h"
 #include "phase.h"
 #include "stream.h"
 #include "tls.h"
@@ -61,21 +62,18 @@ typedef struct WbConn
 	int share;      /* requests that it may still hand over in that turn */
 	bool is_behind; /* there may be whole requests, which no event will tell of */
 
-	/* output */
-	StringInfoData out;
-	int sent;       /* bytes of out */
+	WbOutput output;
 	int pending;    /* deliveries in the batch */
 	bool has_final; /* the connection ends with this answer: */
 	WbAnswer final;
-	bool close_after; /* close when out is written */
+	bool close_after; /* close when the output is written */
 
 	WbClient client;
 } WbConn;
 
 static WbLoop *loop;
 static WbSlot *slot;
-static MemoryContext conn_context;   /* of WbConn */
-static MemoryContext output_context; /* of their answers */
+static MemoryContext conn_context; /* of WbConn */
 static slist_head dirty = SLIST_STATIC_INIT(dirty);
 static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
@@ -89,8 +87,6 @@ static bool can_end(WbStay *stay);
 static bool is_waking(WbConn *conn);
 static WbConn *who_gives_way(void);
 static void give_way(WbConn *conn);
-static StringInfo output(WbConn *conn);
-static void free_output(WbConn *conn);
 static int64 time_of(WbPhase phase);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
@@ -115,6 +111,7 @@ static void end_conn(WbConn *conn);
 static void linger(WbConn *conn);
 static void close_conn(WbConn *conn);
 static void free_closed(void);
+static void append_answer(WbConn *conn, WbAnswer answer, WbAnswerForm form);
 static void count_answer(WbAnswer answer);
 static void resume_batches(void);
 static void trim_memory(void);
@@ -128,9 +125,8 @@ wb_conns_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
 	/* one that gives memory back to the system when connections have ended */
 	conn_context = SlabContextCreate(TopMemoryContext, "webhook_bridge connections",
 									 SLAB_DEFAULT_BLOCK_SIZE, sizeof(WbConn));
-	output_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge answers",
-										   ALLOCSET_DEFAULT_SIZES);
 	wb_inputs_init();
+	wb_outputs_init();
 	wb_clients_init();
 	wb_phases_init();
 }
@@ -214,9 +210,8 @@ give_way(WbConn *conn)
 {
 	if (conn->stay.phase == WB_PHASE_RECEIVING)
 	{
-		wb_answer_append(output(conn), WB_ANSWER_UNAVAILABLE, (WbAnswerForm){.keep_alive = false});
-		count_answer(WB_ANSWER_UNAVAILABLE);
-		(void) conn->stream.transport->write(&conn->stream, conn->out.data, conn->out.len);
+		append_answer(conn, WB_ANSWER_UNAVAILABLE, (WbAnswerForm){.keep_alive = false});
+		(void) wb_output_write(&conn->output, &conn->stream);
 		conn->stream.transport->finish(&conn->stream);
 		/* as in end_conn(), but its place is needed now */
 		for (int i = 0; i < LAST_READS && drop_input(conn) > 0; i++)
@@ -267,29 +262,6 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls)
 	set_phase(conn, phase);
 	conn_count++;
 	pg_atomic_write_u32(&slot->connections, conn_count);
-}
-
-/* Where answers are appended; there is none while there is nothing to write. */
-static StringInfo
-output(WbConn *conn)
-{
-	if (conn->out.data == NULL)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(output_context);
-
-		initStringInfo(&conn->out);
-		MemoryContextSwitchTo(old_context);
-	}
-	return &conn->out;
-}
-
-static void
-free_output(WbConn *conn)
-{
-	if (conn->out.data)
-		pfree(conn->out.data);
-	memset(&conn->out, 0, sizeof(conn->out));
-	conn->sent = 0;
 }
 
 /* How long a connection may be in a phase, in milliseconds. */
@@ -633,8 +605,7 @@ wb_conns_answer(void)
 		WbDelivery *delivery = wb_batch_get(i);
 		WbConn *conn = (WbConn *) delivery->connection;
 
-		wb_answer_append(output(conn), delivery->answer, delivery->form);
-		count_answer(delivery->answer);
+		append_answer(conn, delivery->answer, delivery->form);
 		conn->pending--;
 	}
 	wb_batch_clear();
@@ -650,12 +621,11 @@ wb_conns_answer(void)
 		/* once, however long writing takes */
 		if (conn->has_final && !conn->close_after)
 		{
-			wb_answer_append(output(conn), conn->final, (WbAnswerForm){.keep_alive = false});
-			count_answer(conn->final);
+			append_answer(conn, conn->final, (WbAnswerForm){.keep_alive = false});
 			conn->close_after = true;
 		}
 		else if (conn->input.continue_due && conn->input.head_length > 0)
-			appendStringInfoString(output(conn), "HTTP/1.1 100 Continue\r\n\r\n");
+			wb_output_continue(&conn->output);
 		conn->input.continue_due = false;
 		write_out(conn);
 	}
@@ -666,33 +636,26 @@ wb_conns_answer(void)
 static void
 write_out(WbConn *conn)
 {
-	while (conn->sent < conn->out.len)
+	switch (wb_output_write(&conn->output, &conn->stream))
 	{
-		ssize_t put = conn->stream.transport->write(&conn->stream, conn->out.data + conn->sent,
-													conn->out.len - conn->sent);
-
-		if (put == WB_STREAM_AGAIN)
-		{
+		case WB_OUTPUT_DONE:
+			finish_writing(conn);
+			break;
+		case WB_STREAM_AGAIN:
 			if (conn->stay.phase != WB_PHASE_WRITING)
 				set_phase(conn, WB_PHASE_WRITING);
 			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
-			return;
-		}
-		if (put < 0)
-		{
+			break;
+		default:
 			close_conn(conn);
-			return;
-		}
-		conn->sent += put;
+			break;
 	}
-	finish_writing(conn);
 }
 
 /* Everything is written: what next? */
 static void
 finish_writing(WbConn *conn)
 {
-	free_output(conn);
 	wb_loop_change(loop, &conn->watch, WB_READABLE);
 
 	if (conn->close_after)
@@ -773,9 +736,17 @@ free_closed(void)
 		if (conn->is_dirty)
 			continue; /* still in that list; next time */
 		slist_delete_current(&iter);
-		free_output(conn);
+		wb_output_free(&conn->output);
 		pfree(conn);
 	}
+}
+
+/* Appends an answer to what is to be written, and counts it. */
+static void
+append_answer(WbConn *conn, WbAnswer answer, WbAnswerForm form)
+{
+	wb_output_answer(&conn->output, answer, form);
+	count_answer(answer);
 }
 
 static void

@@ -182,7 +182,7 @@ define_limits(void)
 			   &wb_max_batch, 512, 1, 10000, 0);
 	define_int("webhook_bridge.max_buffered",
 			   "Sets the maximum memory for requests being received by one receiver.",
-			   "Beyond it, requests are answered 503 until memory is free again.",
+			   "Answers that clients are slow to read are counted too. Beyond it, requests are answered 503 until memory is free again.",
 			   &wb_max_buffered_kb, 64 * 1024, 1024, 8 * 1024 * 1024, GUC_UNIT_KB);
 	define_int("webhook_bridge.max_rejections",
 			   "Sets the maximum number of refused deliveries kept per endpoint.",

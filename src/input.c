@@ -9,8 +9,9 @@
  * business, which also sees to it that a buffer neither moves nor is freed while
  * the batch points into it.
  *
- * The connection owns the buffer.  All buffers of the process together stay
- * below webhook_bridge.max_buffered.  No errors are raised for want of memory.
+ * The connection owns the buffer.  All buffers of the process together, with the
+ * answers that clients do not take, stay below webhook_bridge.max_buffered: none
+ * grows beyond it.  No errors are raised for want of memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +22,7 @@
 #include "batch.h"
 #include "guc.h"
 #include "input.h"
+#include "output.h"
 
 #define FIRST_BUFFER 8192 /* bytes; most deliveries fit */
 
@@ -28,6 +30,7 @@ static MemoryContext input_context;
 static size_t buffered = 0; /* bytes of all buffers */
 static WbHttpHead head;     /* of the request looked at last */
 
+static bool has_memory(size_t bytes);
 static WbInputResult look_at_head(WbInput *input);
 static WbInputResult look_at_body(WbInput *input);
 static WbInputResult check_body_limit(WbInput *input, uint64 size);
@@ -48,7 +51,6 @@ wb_inputs_init(void)
 bool
 wb_input_make_space(WbInput *input)
 {
-	size_t limit = (size_t) wb_max_buffered_kb * 1024;
 	size_t capacity;
 	char *data;
 
@@ -70,7 +72,7 @@ wb_input_make_space(WbInput *input)
 		capacity = Min(capacity, input->head_length + body + FIRST_BUFFER);
 		capacity = Max(capacity, input->capacity + FIRST_BUFFER);
 	}
-	if (buffered + capacity - input->capacity > limit)
+	if (!has_memory(capacity - input->capacity))
 		return false;
 	data = MemoryContextAllocExtended(input_context, capacity, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
 	if (data == NULL)
@@ -84,6 +86,13 @@ wb_input_make_space(WbInput *input)
 	input->data = data;
 	input->capacity = capacity;
 	return true;
+}
+
+/* Whether buffers may grow by so much. */
+static bool
+has_memory(size_t bytes)
+{
+	return buffered + wb_outputs_waiting() + bytes <= (size_t) wb_max_buffered_kb * 1024;
 }
 
 /* Gives the buffer back, and what is in it. */
@@ -216,8 +225,7 @@ wb_input_fits(const WbInput *input)
 {
 	size_t needed = input->head_length + input->content_length;
 
-	return needed <= input->capacity ||
-		   buffered + needed - input->capacity <= (size_t) wb_max_buffered_kb * 1024;
+	return needed <= input->capacity || has_memory(needed - input->capacity);
 }
 
 /* What there is of its body. */

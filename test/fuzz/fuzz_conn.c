@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * fuzz_conn.c
- *	  Fuzz target of conn.c, input.c and client.c, with the parser, the answers
- *	  and the limits of addresses.
+ *	  Fuzz target of conn.c, input.c, output.c and client.c, with the parser,
+ *	  the answers and the limits of addresses.
  *
  * Input: a line that says how the bytes arrive, then the bytes that a client
  * sends.  Two connections send the same bytes, one as the line says, the other
@@ -15,8 +15,9 @@
  * them at once: the same requests, each answered once and in order, then the
  * refusal, or nothing.  Only what kind of refusal it is may depend on how they
  * arrived: a body that is both broken and too large is refused for what is
- * seen first.  And nobody else is harmed: a third connection is served, and
- * when all are gone nothing is left of them.
+ * seen first.  What clients do not take is counted, as long as they do not.  And
+ * nobody else is harmed: a third connection is served, and when all are gone
+ * nothing is left of them.
  *
  * The line, a character at a time:
  *	  a to z    1 to 26 bytes arrive
@@ -42,6 +43,7 @@
 #include "client.h"
 #include "conn.h"
 #include "guc.h"
+#include "output.h"
 #include "stream.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -578,6 +580,21 @@ wb_loop_is_behind(WbLoop *loop)
 	return false;
 }
 
+/* Answers that wait for their clients are counted as memory, and no others. */
+static void
+check_waiting(void)
+{
+	bool is_waiting = false;
+
+	for (int i = 0; i < CLIENTS; i++)
+	{
+		bool has_begun = !clients[i].with_tls || clients[i].starts >= 4;
+
+		is_waiting = is_waiting || (has_begun && is_watched(&clients[i], WB_WRITABLE));
+	}
+	REQUIRE(is_waiting == (wb_outputs_waiting() > 0));
+}
+
 /* One turn of the loop; false if there was nothing to do. */
 static bool
 turn(void)
@@ -606,6 +623,7 @@ turn(void)
 		wb_conns_answer();
 	}
 	wb_conns_expire();
+	check_waiting();
 
 	/* a request that is there has been served, or will be in the next turn */
 	for (int i = 0; i < 2; i++)

@@ -332,6 +332,25 @@ $bridge->reload(
     is($hog->response->{status}, 401, 'memory: who has it is answered');
     is(poll_until(sub { my $answer = $announce->(600_000)->response; $answer->{status} == 100 && $answer }, 'room')->{status}, 100,
         'memory: then there is room');
+    $hog->close;
+    all_quiet();
+
+    # Answers that nobody reads are memory as well: with what has arrived of requests, some
+    # 8 kB of each connection, they leave no room.
+    my $request = http_request('GET', '/nowhere', [ 'X-Padding' => 'x' x 75 ]);
+    my $bytes   = $request x 4000;
+    my @deaf    = map { { client => WebhookBridge::Connection->new_narrow($bridge->port), sent => 0 } } 1 .. 28;
+    poll_until(
+        sub {
+            $_->{sent} += $_->{client}->send(substr($bytes, $_->{sent}), 0) for @deaf;
+            return $announce->(700_000)->response->{status} == 503;
+        },
+        'answers to take the memory');
+    pass('memory: answers that their clients do not take count');
+    is(deliver('memory: beside them', 20), 20, 'memory: small ones are served');
+    $_->{client}->close for @deaf;
+    is(poll_until(sub { my $answer = $announce->(700_000)->response; $answer->{status} == 100 && $answer }, 'room')->{status}, 100,
+        'memory: room, when they have gone');
 }
 all_quiet();
 $bridge->reload('webhook_bridge.max_buffered' => '64MB', 'webhook_bridge.request_timeout' => '10s');
