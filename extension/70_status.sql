@@ -21,9 +21,10 @@ CREATE FUNCTION webhook_bridge.status(
     OUT timed_out bigint,
     OUT unavailable bigint,
     OUT rate_limited bigint,
-    OUT tls_failures bigint)
+    OUT tls_failures bigint,
+    OUT closed_ports integer[])
 RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'webhook_bridge_status';
 COMMENT ON FUNCTION webhook_bridge.status() IS
-'One row per receiver: its process, its state (listening; waiting for the extension; blocked: cannot open its sockets; starting; draining; stopped), open connections, transactions, how its requests were answered since the server started, and how many connections failed to begin with TLS';
+'One row per receiver: its process, its state (listening; waiting for the extension; blocked: cannot open any port; starting; draining; stopped), open connections, transactions, how its requests were answered since the server started, how many connections failed to begin with TLS, and which ports it should listen on but cannot open';

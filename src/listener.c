@@ -4,11 +4,12 @@
  *	  The sockets on which deliveries arrive.
  *
  * Opens one socket per address of webhook_bridge.listen_addresses and port,
- * with TLS and without, accepts connections and hands them to conn.c.  For want
- * of a certificate those for TLS stay closed, until a reload brings one.  When
- * no more connections can be taken, for the limit or for want of descriptors,
- * it stops watching its sockets instead of spinning on them: clients wait in
- * the kernel's queue.
+ * with TLS and without, accepts connections and hands them to conn.c.  A port is
+ * open on all addresses or on none; one that cannot be opened is tried again and
+ * does not keep the other closed.  For want of a certificate that for TLS stays
+ * closed, until a reload brings one.  When no more connections can be taken, for
+ * the limit or for want of descriptors, it stops watching its sockets instead of
+ * spinning on them: clients wait in the kernel's queue.
  *
  * Several receivers share a port through SO_REUSEPORT, which would also let in
  * the receivers of another server of the same user.  Hence a receiver asks for it
@@ -38,7 +39,7 @@
 #include "listener.h"
 #include "tls.h"
 
-#define MAX_LISTENERS 32
+#define MAX_LISTENERS 32 /* of a port */
 #define ACCEPTS_PER_TURN 64
 #define BACKLOG 1024 /* the system cuts it to what it allows */
 #define SHORTAGE_PAUSE_MS 100
@@ -51,21 +52,32 @@ typedef struct WbListener
 	bool with_tls;
 } WbListener;
 
+typedef struct WbPort
+{
+	WbListener listeners[MAX_LISTENERS];
+	int count;          /* of them; 0 while the port is closed */
+	char *last_problem; /* so that a lasting one is said once */
+	bool has_lost;      /* the port, perhaps to a receiver that came first */
+} WbPort;
+
 static WbLoop *loop;
 static WbSlot *slot;
-static WbListener listeners[MAX_LISTENERS];
-static int listener_count = 0;
+static WbPort ports[2]; /* without TLS, and with */
 static bool paused = false;
-static int64 paused_until_ms;     /* a shortage of descriptors is not over at once */
-static char *opened_as = NULL;    /* the settings the sockets were opened with */
-static char *last_problem = NULL; /* so that a lasting one is said once */
-static bool has_lost = false;     /* the port, perhaps to a receiver that came first */
+static int64 paused_until_ms;  /* a shortage of descriptors is not over at once */
+static char *opened_as = NULL; /* the settings with which opening began */
 
 static char *settings(void);
-static bool open_port(int port, bool with_tls);
-static bool open_address(const char *host, int port, bool with_tls, bool joins);
+static int number_of(bool with_tls);
+static bool open_port(bool with_tls);
+static bool open_addresses(bool with_tls, bool joins);
+static bool open_address(const char *host, bool with_tls, bool joins);
 static int open_socket(const struct addrinfo *address, bool joins);
-static void report(const char *host, int port, const char *problem);
+static void close_port(bool with_tls);
+static void tell_closed(void);
+static void watch(int interest);
+static void report(bool with_tls, const char *host, const char *problem);
+static void forget_problem(WbPort *port);
 static void say_where(void);
 static void on_ready(void *owner, int ready);
 static void pause_accepting(int pause_ms);
@@ -79,32 +91,36 @@ wb_listeners_init(WbLoop *receiver_loop, WbSlot *receiver_slot)
 }
 
 /*
- * Opens all sockets, or none: false if one of the addresses cannot be used, after
- * a message in the log unless the reason may be gone at the next attempt.
+ * Opens the ports that the settings name and that are closed.  False if none is
+ * open then.  Says in the log what is wrong, unless the reason may be gone at the
+ * next attempt.
  */
 bool
 wb_listeners_open(void)
 {
-	raise_descriptor_limit();
-	if (wb_port == 0 && wb_tls_port == 0)
-		report(wb_listen_addresses, 0, "Neither webhook_bridge.port nor webhook_bridge.tls_port is set");
-	/* who shares a port would share it with itself */
-	else if (wb_port == wb_tls_port)
-		report(wb_listen_addresses, wb_port, "webhook_bridge.port and webhook_bridge.tls_port are the same");
-	else if (open_port(wb_port, false) &&
-			 (wb_tls_port == 0 || !wb_tls_prepare() || open_port(wb_tls_port, true)) &&
-			 listener_count > 0)
+	if (wb_listeners_outdated())
+		wb_listeners_close();
+	if (opened_as == NULL)
 	{
 		opened_as = MemoryContextStrdup(TopMemoryContext, settings());
-		say_where();
-		if (last_problem)
-			pfree(last_problem);
-		last_problem = NULL;
-		has_lost = false;
-		return true;
+		raise_descriptor_limit();
+		if (wb_tls_port != 0)
+			(void) wb_tls_prepare();
 	}
-	wb_listeners_close();
-	return false;
+	if (wb_port == 0 && wb_tls_port == 0)
+		report(false, wb_listen_addresses, "Neither webhook_bridge.port nor webhook_bridge.tls_port is set");
+	/* who shares a port would share it with itself */
+	else if (wb_port == wb_tls_port)
+		report(false, wb_listen_addresses, "webhook_bridge.port and webhook_bridge.tls_port are the same");
+	else
+	{
+		bool opened = open_port(false);
+
+		if (open_port(true) || opened)
+			say_where();
+	}
+	tell_closed();
+	return ports[false].count > 0 || ports[true].count > 0;
 }
 
 /* Lets other receivers have the same ports, if there are to be any. */
@@ -114,29 +130,24 @@ wb_listeners_share(void)
 	int on = 1;
 
 	/* who is left alone goes on sharing: the others may still have their sockets */
-	for (int i = 0; i < listener_count && wb_receivers > 1; i++)
-		(void) setsockopt(listeners[i].fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	for (int p = 0; p < (int) lengthof(ports) && wb_receivers > 1; p++)
+		for (int i = 0; i < ports[p].count; i++)
+			(void) setsockopt(ports[p].listeners[i].fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 }
 
 void
 wb_listeners_close(void)
 {
-	/* first, so that who has seen a claim after joining has not joined a stranger */
-	wb_slot_claim(slot, false, 0);
-	wb_slot_claim(slot, true, 0);
-	for (int i = 0; i < listener_count; i++)
-	{
-		wb_loop_remove(loop, &listeners[i].watch);
-		(void) close(listeners[i].fd);
-	}
-	listener_count = 0;
+	close_port(false);
+	close_port(true);
 	paused = false;
 	if (opened_as)
 		pfree(opened_as);
 	opened_as = NULL;
+	wb_slot_set_closed_ports(slot, 0, 0);
 }
 
-/* Whether the settings have changed since the sockets were opened. */
+/* Whether the settings have changed since opening began. */
 bool
 wb_listeners_outdated(void)
 {
@@ -150,71 +161,89 @@ wb_listeners_outdated(void)
 static char *
 settings(void)
 {
-	return psprintf("%s:%d:%d", wb_listen_addresses, wb_port, wb_tls_is_ready() ? wb_tls_port : 0);
+	return psprintf("%s:%d:%d", wb_listen_addresses, wb_port, wb_tls_port);
+}
+
+static int
+number_of(bool with_tls)
+{
+	return with_tls ? wb_tls_port : wb_port;
 }
 
 /*
- * Opens one port on all addresses; 0 stands for none.  Shares it if another
- * receiver of this server has it, and still has it afterwards: in between, that
- * one may have ended and a stranger taken the port.
+ * Opens a port that is closed and can be opened.  Shares it if another receiver
+ * of this server has it, and still has it afterwards: in between, that one may
+ * have ended and a stranger taken the port.
  */
 static bool
-open_port(int port, bool with_tls)
+open_port(bool with_tls)
+{
+	WbPort *port = &ports[with_tls];
+	uint64 claim = hash_bytes_extended((const unsigned char *) wb_listen_addresses,
+									   strlen(wb_listen_addresses), number_of(with_tls));
+	bool joins = wb_slots_have_claim(claim);
+
+	if (number_of(with_tls) == 0 || port->count > 0 || (with_tls && !wb_tls_is_ready()))
+		return false;
+	if (!open_addresses(with_tls, joins) || (joins && !wb_slots_have_claim(claim)))
+	{
+		close_port(with_tls);
+		return false;
+	}
+	wb_listeners_share();
+	wb_slot_claim(slot, with_tls, claim);
+	forget_problem(port);
+	port->has_lost = false;
+	return true;
+}
+
+/* Opens the sockets of a port; on a failure some of them may be open. */
+static bool
+open_addresses(bool with_tls, bool joins)
 {
 	char *list = pstrdup(wb_listen_addresses);
 	char *rest = NULL;
 	char *host = strtok_r(list, " ,", &rest);
-	uint64 claim = hash_bytes_extended((const unsigned char *) wb_listen_addresses,
-									   strlen(wb_listen_addresses), port);
-	bool joins = wb_slots_have_claim(claim);
-	bool success = true;
+	bool success = host != NULL;
 
-	if (port != 0 && host == NULL)
-	{
-		report("", port, "webhook_bridge.listen_addresses names no address");
-		success = false;
-	}
-	for (; port != 0 && host && success; host = strtok_r(NULL, " ,", &rest))
-		success = open_address(strcmp(host, "*") == 0 ? NULL : host, port, with_tls, joins);
-	if (joins && !wb_slots_have_claim(claim))
-		success = false;
-	if (port != 0 && success)
-	{
-		wb_listeners_share();
-		wb_slot_claim(slot, with_tls, claim);
-	}
+	if (host == NULL)
+		report(with_tls, "", "webhook_bridge.listen_addresses names no address");
+	for (; host && success; host = strtok_r(NULL, " ,", &rest))
+		success = open_address(host, with_tls, joins);
 	pfree(list);
-	return success;
+	return success && ports[with_tls].count > 0;
 }
 
-/* Opens the sockets of one name or address; NULL stands for all addresses. */
+/* Opens the sockets of one name or address; "*" stands for all addresses. */
 static bool
-open_address(const char *host, int port, bool with_tls, bool joins)
+open_address(const char *host, bool with_tls, bool joins)
 {
+	WbPort *port = &ports[with_tls];
+	bool is_any = strcmp(host, "*") == 0;
 	struct addrinfo hints = {0};
 	struct addrinfo *addresses;
 	char service[8];
 	int result;
 	bool success = true;
 
-	snprintf(service, sizeof(service), "%d", port);
+	snprintf(service, sizeof(service), "%d", number_of(with_tls));
 	hints.ai_family = AF_UNSPEC;
 	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-	result = getaddrinfo(host, service, &hints, &addresses);
+	hints.ai_flags = AI_NUMERICSERV | (is_any ? AI_PASSIVE : 0);
+	result = getaddrinfo(is_any ? NULL : host, service, &hints, &addresses);
 	if (result != 0)
 	{
-		report(host ? host : "*", port, gai_strerror(result));
+		report(with_tls, host, gai_strerror(result));
 		return false;
 	}
 	for (struct addrinfo *a = addresses; a && success; a = a->ai_next)
 	{
-		WbListener *listener = &listeners[listener_count];
+		WbListener *listener = &port->listeners[port->count];
 		int fd;
 
-		if (listener_count == MAX_LISTENERS)
+		if (port->count == MAX_LISTENERS)
 		{
-			report(host ? host : "*", port, "too many addresses");
+			report(with_tls, host, "too many addresses");
 			success = false;
 			break;
 		}
@@ -222,15 +251,15 @@ open_address(const char *host, int port, bool with_tls, bool joins)
 		/* a machine without IPv6 still has "*" and "localhost" */
 		if (fd < 0 && (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL && addresses->ai_next)))
 			continue;
-		if (fd < 0 && errno == EADDRINUSE && wb_receivers > 1 && !has_lost)
+		if (fd < 0 && errno == EADDRINUSE && wb_receivers > 1 && !port->has_lost)
 		{
 			/* another receiver may have been faster, and is joined next time */
-			has_lost = true;
+			port->has_lost = true;
 			success = false;
 		}
 		else if (fd < 0 || !wb_loop_add(loop, &listener->watch, fd, WB_READABLE, on_ready, listener))
 		{
-			report(host ? host : "*", port, strerror(errno));
+			report(with_tls, host, strerror(errno));
 			if (fd >= 0)
 				(void) close(fd);
 			success = false;
@@ -239,7 +268,7 @@ open_address(const char *host, int port, bool with_tls, bool joins)
 		{
 			listener->fd = fd;
 			listener->with_tls = with_tls;
-			listener_count++;
+			port->count++;
 		}
 	}
 	freeaddrinfo(addresses);
@@ -271,29 +300,63 @@ open_socket(const struct addrinfo *address, bool joins)
 	return fd;
 }
 
-/* Says once that deliveries cannot be received, until the reason changes. */
 static void
-report(const char *host, int port, const char *problem)
+close_port(bool with_tls)
 {
-	if (last_problem && strcmp(last_problem, problem) == 0)
+	WbPort *port = &ports[with_tls];
+
+	/* first, so that who has seen a claim after joining has not joined a stranger */
+	wb_slot_claim(slot, with_tls, 0);
+	for (int i = 0; i < port->count; i++)
+	{
+		wb_loop_remove(loop, &port->listeners[i].watch);
+		(void) close(port->listeners[i].fd);
+	}
+	port->count = 0;
+}
+
+/* Tells status() which ports should be open and are not. */
+static void
+tell_closed(void)
+{
+	bool is_same = wb_port == wb_tls_port;
+
+	wb_slot_set_closed_ports(slot, ports[false].count == 0 ? wb_port : 0,
+							 ports[true].count == 0 && !is_same ? wb_tls_port : 0);
+}
+
+/* Says once that deliveries cannot be received on a port, until the reason changes. */
+static void
+report(bool with_tls, const char *host, const char *problem)
+{
+	WbPort *port = &ports[with_tls];
+
+	if (port->last_problem && strcmp(port->last_problem, problem) == 0)
 		return;
-	if (last_problem)
-		pfree(last_problem);
-	last_problem = MemoryContextStrdup(TopMemoryContext, problem);
+	forget_problem(port);
+	port->last_problem = MemoryContextStrdup(TopMemoryContext, problem);
 	ereport(WARNING,
 			(errcode(ERRCODE_CONNECTION_FAILURE),
-			 errmsg("webhook_bridge could not listen on \"%s\", port %d", host, port),
+			 errmsg("webhook_bridge could not listen on \"%s\", port %d", host, number_of(with_tls)),
 			 errdetail("%s.", problem),
 			 errhint("It tries again every second. Is another program using the port? "
 					 "See webhook_bridge.listen_addresses, webhook_bridge.port and webhook_bridge.tls_port.")));
 }
 
 static void
+forget_problem(WbPort *port)
+{
+	if (port->last_problem)
+		pfree(port->last_problem);
+	port->last_problem = NULL;
+}
+
+static void
 say_where(void)
 {
-	bool with_tls = listeners[listener_count - 1].with_tls;
+	bool with_tls = ports[true].count > 0;
 
-	if (with_tls && wb_port != 0)
+	if (with_tls && ports[false].count > 0)
 		ereport(LOG,
 				(errmsg("webhook_bridge listens on %s, port %d, and with TLS on port %d",
 						wb_listen_addresses, wb_port, wb_tls_port)));
@@ -301,7 +364,7 @@ say_where(void)
 		ereport(LOG,
 				(errmsg(with_tls ? "webhook_bridge listens on %s, with TLS on port %d"
 								 : "webhook_bridge listens on %s, port %d",
-						wb_listen_addresses, with_tls ? wb_tls_port : wb_port)));
+						wb_listen_addresses, number_of(with_tls))));
 }
 
 /* Accepts what is there, but not so much that those connected have to wait. */
@@ -340,8 +403,7 @@ pause_accepting(int pause_ms)
 {
 	paused = true;
 	paused_until_ms = wb_loop_now_ms(loop) + pause_ms;
-	for (int i = 0; i < listener_count; i++)
-		wb_loop_change(loop, &listeners[i].watch, 0);
+	watch(0);
 }
 
 /* Watches the sockets again if connections can be taken; called every turn. */
@@ -351,8 +413,15 @@ wb_listeners_resume(void)
 	if (!paused || wb_loop_now_ms(loop) < paused_until_ms || !wb_conns_have_room())
 		return;
 	paused = false;
-	for (int i = 0; i < listener_count; i++)
-		wb_loop_change(loop, &listeners[i].watch, WB_READABLE);
+	watch(WB_READABLE);
+}
+
+static void
+watch(int interest)
+{
+	for (int p = 0; p < (int) lengthof(ports); p++)
+		for (int i = 0; i < ports[p].count; i++)
+			wb_loop_change(loop, &ports[p].listeners[i].watch, interest);
 }
 
 /*

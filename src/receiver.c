@@ -217,15 +217,15 @@ tick(void)
 		if (state == WB_SLOT_LISTENING)
 			start_drain();
 		else
+		{
+			wb_listeners_close();
 			enter(WB_SLOT_WAITING);
+		}
 	}
-	else if (state != WB_SLOT_LISTENING && wb_loop_now_ms(loop) >= next_listen_ms)
+	else if (wb_loop_now_ms(loop) >= next_listen_ms)
 	{
-		bool listening = wb_listeners_open();
-
-		enter(listening ? WB_SLOT_LISTENING : WB_SLOT_BLOCKED);
-		if (!listening)
-			next_listen_ms = wb_loop_now_ms(loop) + RETRY_LISTEN_MS;
+		enter(wb_listeners_open() ? WB_SLOT_LISTENING : WB_SLOT_BLOCKED);
+		next_listen_ms = wb_loop_now_ms(loop) + RETRY_LISTEN_MS;
 	}
 }
 
@@ -249,6 +249,7 @@ stop_listening(void)
 		in_time = serve(in_time);
 	} while (in_time && wb_conns_count() > before && wb_loop_now_ms(loop) < until_ms);
 	wb_listeners_close();
+	next_listen_ms = 0;
 	return in_time;
 }
 

@@ -116,6 +116,7 @@ wb_slot_read(WbSlot *slot)
 	info.pid = slot->pid;
 	info.database = slot->database;
 	info.since = slot->since;
+	memcpy(info.closed_ports, slot->closed_ports, sizeof(info.closed_ports));
 	SpinLockRelease(&slot->mutex);
 	return info;
 }
@@ -220,6 +221,16 @@ wb_slots_have_claim(uint64 claim)
 	return found;
 }
 
+/* Receiver: says which ports it should listen on and cannot; 0 for none. */
+void
+wb_slot_set_closed_ports(WbSlot *slot, int port, int tls_port)
+{
+	SpinLockAcquire(&slot->mutex);
+	slot->closed_ports[false] = port;
+	slot->closed_ports[true] = tls_port;
+	SpinLockRelease(&slot->mutex);
+}
+
 /* Receiver: leaves; harmless if the slot belongs to somebody else. */
 void
 wb_slot_detach(WbSlot *slot)
@@ -231,6 +242,7 @@ wb_slot_detach(WbSlot *slot)
 	{
 		change(slot, WB_SLOT_FREE, 0, now);
 		slot->claims[false] = slot->claims[true] = 0;
+		slot->closed_ports[false] = slot->closed_ports[true] = 0;
 		pg_atomic_write_u32(&slot->connections, 0);
 	}
 	SpinLockRelease(&slot->mutex);

@@ -38,14 +38,14 @@ typedef enum WbSlotState
 	WB_SLOT_FREE,     /* nobody; zero, so that new memory is free */
 	WB_SLOT_STARTING, /* asked for by the launcher, not yet attached */
 	WB_SLOT_WAITING,  /* runs, but the extension does not exist */
-	WB_SLOT_BLOCKED,  /* runs, but cannot open its sockets */
+	WB_SLOT_BLOCKED,  /* runs, but cannot open any port */
 	WB_SLOT_LISTENING,
 	WB_SLOT_DRAINING
 } WbSlotState;
 
 /*
- * One receiver.  state, pid, since, database and claims are protected by the
- * mutex; the atomics are written by the receiver alone and read by anybody.
+ * One receiver.  state, pid, since, database, claims and closed_ports are
+ * protected by the mutex; the atomics are written by the receiver alone and read by anybody.
  */
 typedef struct WbSlot
 {
@@ -55,6 +55,7 @@ typedef struct WbSlot
 	Oid database;                 /* whose events it stores */
 	TimestampTz since;            /* of the state */
 	uint64 claims[2];             /* addresses and port without TLS, and with, that are open; 0 if not */
+	int closed_ports[2];          /* the same two, that cannot be opened; 0 if not */
 	pg_atomic_uint32 connections; /* open now */
 	pg_atomic_uint64 batches;     /* transactions that stored something */
 	pg_atomic_uint64 counters[WB_COUNTERS];
@@ -68,6 +69,7 @@ typedef struct WbSlotInfo
 	pid_t pid;
 	Oid database;
 	TimestampTz since;
+	int closed_ports[2];
 } WbSlotInfo;
 
 #define WB_TICKET_KEY_BYTES 80 /* what OpenSSL makes its keys for session tickets of */
@@ -87,6 +89,7 @@ extern bool wb_slot_attach(WbSlot *slot, Oid database);
 extern void wb_slot_set_state(WbSlot *slot, WbSlotState state);
 extern void wb_slot_claim(WbSlot *slot, bool with_tls, uint64 claim);
 extern bool wb_slots_have_claim(uint64 claim);
+extern void wb_slot_set_closed_ports(WbSlot *slot, int port, int tls_port);
 extern void wb_slot_detach(WbSlot *slot);
 
 /* Adds to a number that only this process writes. */

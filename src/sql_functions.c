@@ -20,6 +20,7 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/json.h"
@@ -65,6 +66,7 @@ typedef struct Prepared
 static uint64 providers_generation = 1;
 static Oid providers_relation = InvalidOid;
 
+static Datum closed_ports(const WbSlotInfo *info);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static void load_scheme(const char *provider, WbScheme *scheme);
 static Prepared *prepare_scheme(FunctionCallInfo fcinfo, Datum provider);
@@ -325,8 +327,8 @@ webhook_bridge_status(PG_FUNCTION_ARGS)
 	for (int i = 0; i < WB_MAX_RECEIVERS; i++)
 	{
 		WbSlotInfo info = wb_slot_read(&slots[i]);
-		Datum values[FIXED_COLUMNS + WB_COUNTERS + 1] = {0};
-		bool nulls[FIXED_COLUMNS + WB_COUNTERS + 1] = {false};
+		Datum values[FIXED_COLUMNS + WB_COUNTERS + 2] = {0};
+		bool nulls[FIXED_COLUMNS + WB_COUNTERS + 2] = {false};
 		char *database = OidIsValid(info.database) ? get_database_name(info.database) : NULL;
 
 		if (info.state == WB_SLOT_FREE && i >= wb_receivers)
@@ -347,9 +349,23 @@ webhook_bridge_status(PG_FUNCTION_ARGS)
 				Int64GetDatum((int64) pg_atomic_read_u64(&slots[i].counters[c]));
 		values[FIXED_COLUMNS + WB_COUNTERS] =
 			Int64GetDatum((int64) pg_atomic_read_u64(&slots[i].tls_failures));
+		values[FIXED_COLUMNS + WB_COUNTERS + 1] = closed_ports(&info);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* An array of int4, of what is not 0. */
+static Datum
+closed_ports(const WbSlotInfo *info)
+{
+	Datum ports[lengthof(info->closed_ports)];
+	int count = 0;
+
+	for (int i = 0; i < (int) lengthof(info->closed_ports); i++)
+		if (info->closed_ports[i] != 0)
+			ports[count++] = Int32GetDatum(info->closed_ports[i]);
+	return PointerGetDatum(construct_array(ports, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
 static void

@@ -62,6 +62,7 @@ client_certificates();
 reloading();
 bad_certificates();
 without_a_certificate();
+one_port_taken();
 sizes_and_pieces();
 errors_of_others();
 ends_of_connections();
@@ -425,10 +426,14 @@ sub without_a_certificate
     ok(!tls_answers(), 'nothing listens for TLS');
     my $log = $bridge->log_text($offset);
     is(scalar(() = $log =~ /WARNING:  webhook_bridge cannot serve TLS on port $tls_port/g), 1, 'the log says so, once');
+    is(open_and_closed(), "listening|{$tls_port}", 'and status() which port is closed');
+    my $open = $bridge->connect;
     install('ec');
     $node->reload;
     poll_until(\&tls_answers, 'TLS');
     pass('it begins with the reload that finds one');
+    poll_until(sub { open_and_closed() eq 'listening|{}' }, 'status() to say so');
+    is($open->request('GET', '/hooks/shop')->{status}, 200, 'and an open connection without TLS goes on');
 
     $bridge->reload('webhook_bridge.tls_port' => 0);
     poll_until(sub { !tls_answers() }, 'the end of TLS');
@@ -436,10 +441,10 @@ sub without_a_certificate
     delivery_is_stored('without TLS');
     $bridge->reload('webhook_bridge.tls_port' => $bridge->port);
     poll_until(sub { $bridge->log_text($offset) =~ /webhook_bridge\.tls_port are the same/ }, 'the message');
-    is($bridge->sql('SELECT state FROM webhook_bridge.status()'), 'blocked', 'one port cannot be both');
+    is(open_and_closed(), "blocked|{@{[ $bridge->port ]}}", 'one port cannot be both');
     $bridge->reload('webhook_bridge.tls_port' => 0, 'webhook_bridge.port' => 0);
     poll_until(sub { $bridge->log_text($offset) =~ /Neither webhook_bridge\.port nor webhook_bridge\.tls_port is set/ }, 'the message');
-    pass('no port at all is said');
+    is(open_and_closed(), 'blocked|{}', 'no port at all is said');
     $bridge->reload('webhook_bridge.tls_port' => $tls_port, 'webhook_bridge.port' => 0);
     poll_until(\&tls_answers, 'TLS');
     ok(!$bridge->is_listening, 'TLS alone');
@@ -455,6 +460,52 @@ sub without_a_certificate
 # ---------------------------------------------------------------------------
 
 # Sizes around those of records and buffers, and up to the largest that is taken.
+# Somebody else has one of the two ports: the other one is open.
+sub one_port_taken
+{
+    for my $with_tls (0, 1)
+    {
+        my $setting = 'webhook_bridge.' . ($with_tls ? 'tls_port' : 'port');
+        my $before  = $with_tls ? $tls_port : $bridge->port;
+        my $port    = PostgreSQL::Test::Cluster::get_free_port();
+        my $other   = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 5, ReuseAddr => 1)
+          or die "could not listen on port $port: $!";
+        my (undef, $offset) = $bridge->log_text;
+
+        $bridge->reload($setting => $port);
+        poll_until(sub { open_and_closed() eq "listening|{$port}" }, "$setting to be among the closed ports");
+        like(scalar $bridge->log_text($offset),
+            qr/WARNING:  webhook_bridge could not listen on "127\.0\.0\.1", port $port\n.*DETAIL:  Address already in use/,
+            "$setting is taken: the log says so");
+        my $open;
+        if ($with_tls)
+        {
+            delivery_is_stored("$setting is taken: a delivery without TLS");
+            $open = $bridge->connect;
+        }
+        else
+        {
+            ok(tls_answers(), "$setting is taken: TLS is served");
+        }
+
+        close $other;
+        $tls_port = $port if $with_tls;
+        $bridge->{port} = $port unless $with_tls;
+        poll_until(sub { $with_tls ? tls_answers() : $bridge->is_listening }, "$setting to be open");
+        poll_until(sub { open_and_closed() eq 'listening|{}' }, 'status() to say so');
+        my $log = $bridge->log_text($offset);
+        is(scalar(() = $log =~ /WARNING/g), 1, "$setting: it was said once");
+        is($open->request('GET', '/hooks/shop')->{status}, 200, "$setting: who is connected to the other has not noticed") if $open;
+
+        $bridge->reload($setting => $before);
+        $tls_port = $before if $with_tls;
+        $bridge->{port} = $before unless $with_tls;
+        $bridge->wait_until_listening;
+        poll_until(\&tls_answers, 'TLS');
+    }
+    return;
+}
+
 sub sizes_and_pieces
 {
     my $limit = 1024 * 1024;
@@ -806,6 +857,12 @@ sub failures
 sub tls_answers
 {
     return ($tls->hello($tls_port))[1];
+}
+
+# What status() says of the only receiver's ports.
+sub open_and_closed
+{
+    return $bridge->sql('SELECT state, closed_ports FROM webhook_bridge.status()');
 }
 
 sub delivery_is_stored
