@@ -69,6 +69,7 @@ static char *trusted_proxies_text;
 static const WbProxies no_proxies = {0};
 static const WbProxies *trusted_proxies = &no_proxies;
 
+static bool check_listen_addresses(char **newval, void **extra, GucSource source);
 static bool check_public_url(char **newval, void **extra, GucSource source);
 static bool check_trusted_proxies(char **newval, void **extra, GucSource source);
 static void assign_trusted_proxies(const char *newval, void *extra);
@@ -103,9 +104,9 @@ define_listening(void)
 				  "If empty, the owner of the extension's tables.",
 				  &wb_role, "", NULL);
 	define_string("webhook_bridge.listen_addresses",
-				  "Sets the host names or IP addresses to listen on for deliveries.",
-				  "Comma-separated; \"*\" stands for all addresses.",
-				  &wb_listen_addresses, "127.0.0.1", NULL);
+				  "Sets the IP addresses to listen on for deliveries.",
+				  "Comma-separated; \"*\" stands for all addresses, \"localhost\" for those of the machine itself.",
+				  &wb_listen_addresses, "127.0.0.1", check_listen_addresses);
 	define_int("webhook_bridge.port",
 			   "Sets the TCP port to listen on for deliveries without TLS.",
 			   "0 stands for none.",
@@ -218,6 +219,32 @@ define_calls(void)
 							 "Certificates are verified nevertheless.",
 							 &wb_http_allow_insecure, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+/*
+ * Names are refused: a receiver would have to look them up, again and again
+ * while a port is taken, and nothing could interrupt it.
+ */
+static bool
+check_listen_addresses(char **newval, void **extra, GucSource source)
+{
+	const char *at = *newval + strspn(*newval, " ,");
+
+	for (size_t len; (len = strcspn(at, " ,")) > 0; at += len + strspn(at + len, " ,"))
+	{
+		WbAddress address;
+		/* a zone is a matter of the machine's, and may come and go */
+		size_t bytes = Min(strcspn(at, "%"), len);
+
+		if ((len == 1 && *at == '*') ||
+			(len == strlen("localhost") && pg_strncasecmp(at, "localhost", len) == 0) ||
+			wb_address_parse(wb_slice(at, bytes), &address))
+			continue;
+		GUC_check_errdetail("\"%.*s\" is neither an IP address nor \"localhost\" nor \"*\".", (int) len, at);
+		GUC_check_errhint("Names of hosts are not looked up, because deliveries would have to wait for that.");
+		return false;
+	}
+	return true;
 }
 
 /*

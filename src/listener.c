@@ -214,12 +214,16 @@ open_addresses(bool with_tls, bool joins)
 	return success && ports[with_tls].count > 0;
 }
 
-/* Opens the sockets of one name or address; "*" stands for all addresses. */
+/*
+ * Opens the sockets of one address, or of what "*" and "localhost" stand for.
+ * Nothing is ever looked up, which could take long while deliveries wait.
+ */
 static bool
 open_address(const char *host, bool with_tls, bool joins)
 {
 	WbPort *port = &ports[with_tls];
 	bool is_any = strcmp(host, "*") == 0;
+	bool is_local = pg_strcasecmp(host, "localhost") == 0;
 	struct addrinfo hints = {0};
 	struct addrinfo *addresses;
 	char service[8];
@@ -229,8 +233,8 @@ open_address(const char *host, bool with_tls, bool joins)
 	snprintf(service, sizeof(service), "%d", number_of(with_tls));
 	hints.ai_family = AF_UNSPEC;
 	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = AI_NUMERICSERV | (is_any ? AI_PASSIVE : 0);
-	result = getaddrinfo(is_any ? NULL : host, service, &hints, &addresses);
+	hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | (is_any ? AI_PASSIVE : 0);
+	result = getaddrinfo(is_any || is_local ? NULL : host, service, &hints, &addresses);
 	if (result != 0)
 	{
 		report(with_tls, host, gai_strerror(result));

@@ -346,6 +346,20 @@ sub listens
     ok(!listens($old), 'port: the old one is closed');
     is(signed_url("http://127.0.0.1:$new", '/hooks/url'), 'stored url - default', 'port: an open connection goes on');
 
+    for my $bad ('hooks.example.com', '127.0.0.1, hooks', '127.0.0.0/8', '127.0.0.1:80', '127.1', '%lo', '**', '[::1]')
+    {
+        my ($status, undef, $error) = $bridge->node->psql('postgres', "ALTER SYSTEM SET webhook_bridge.listen_addresses = '$bad'");
+        isnt($status, 0, "addresses: '$bad' is refused");
+        like($error, qr/DETAIL:  "[^" ]+" is neither an IP address nor "localhost" nor "\*"\.\nHINT:  Names of hosts are not looked up/,
+            "addresses: '$bad': and why");
+    }
+    $bridge->reload('webhook_bridge.listen_addresses' => 'localhost');
+    poll_until(sub { signed_url("http://localhost:$new", '/hooks/url') eq 'stored url - default' }, 'localhost to be another URL');
+    poll_until(sub { listens($new) }, 'localhost');
+    ok(!listens($new, '127.0.0.2'), 'addresses: localhost is no other address');
+    $bridge->reload('webhook_bridge.listen_addresses' => '*');
+    poll_until(sub { listens($new, '127.0.0.2') }, 'all addresses');
+    ok(listens($new), 'addresses: all of them');
     $bridge->reload('webhook_bridge.listen_addresses' => '127.0.0.1, 127.0.0.2');
     poll_until(sub { listens($new, '127.0.0.2') }, 'the second address');
     ok(listens($new), 'addresses: the first one still listens');
