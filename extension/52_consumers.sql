@@ -288,6 +288,10 @@ BEGIN
           AND (endpoint IS NULL OR e.endpoint = endpoint)
           AND (topic IS NULL OR e.topic LIKE ANY (webhook_bridge.like_patterns(ARRAY[topic])))
           AND NOT EXISTS (SELECT FROM known k WHERE k.id = e.id)
+          -- the sample of a self-test that is under way is for nobody else
+          AND NOT EXISTS (SELECT FROM webhook_bridge.self_tests t
+                          WHERE t.endpoint = e.endpoint AND t.after_id < e.id
+                            AND t.token = e.headers ->> 'Webhook-Bridge-Self-Test')
     ), entered AS (
         INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids, key)
         SELECT reader.id, min(o.id), o.received_at, array_agg(o.id ORDER BY o.id), o.key

@@ -32,6 +32,7 @@
 #include "batch.h"
 #include "catalog.h"
 #include "rejection.h"
+#include "self_test.h"
 #include "store.h"
 
 /*
@@ -347,6 +348,7 @@ judge_and_store(void *argument)
 	for (int i = 0; i < group->count; i++)
 	{
 		wb_delivery_judge(group->deliveries[i], endpoints[i], now);
+		wb_self_test_claim(group->deliveries[i]);
 		/* verifying waits for nothing, but many large bodies take long enough for on_timeout() */
 		CHECK_FOR_INTERRUPTS();
 		if (group->deliveries[i]->answer == WB_ANSWER_STORED)

@@ -48,6 +48,9 @@ typedef struct WbDelivery
 	char *field[WB_FIELDS];   /* NULL if not found; in the database encoding */
 	TimestampTz occurred_at;  /* if field[WB_FIELD_OCCURRED_AT] */
 
+	/* what wb_self_test_claim() finds */
+	const char *self_test; /* the consumer that alone is offered it, or NULL: all that want it */
+
 	/* what storing adds */
 	int64 id;
 } WbDelivery;

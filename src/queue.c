@@ -34,6 +34,7 @@
 typedef struct WbConsumer
 {
 	int32 id;
+	char *name;
 	char **endpoints; /* in order; NULL: all */
 	int endpoint_count;
 	Datum *patterns; /* text, for LIKE; NULL: any topic or none */
@@ -110,7 +111,7 @@ read_consumers(void)
 	known_generation = 0;
 	consumer_count = 0;
 	if (SPI_execute("SELECT id, endpoints, patterns, order_by = '" ORDER_SOURCE "', "
-					"(string_to_array(order_by, '.'))[2:] FROM webhook_bridge.consumers",
+					"(string_to_array(order_by, '.'))[2:], name FROM webhook_bridge.consumers",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read consumers: %s", SPI_result_code_string(SPI_result));
 
@@ -152,6 +153,7 @@ read_consumer(WbConsumer *consumer, HeapTuple row, TupleDesc desc)
 	value = SPI_getbinval(row, desc, 5, &isnull);
 	if (!isnull && !consumer->by_source)
 		consumer->path = PointerGetDatum(DatumGetArrayTypePCopy(value));
+	consumer->name = TextDatumGetCString(SPI_getbinval(row, desc, 6, &isnull));
 }
 
 /* The elements of a text[], copied; there are no nulls among them. */
@@ -176,6 +178,9 @@ wants(const WbConsumer *consumer, const WbDelivery *delivery)
 {
 	const char *topic = delivery->field[WB_FIELD_TOPIC];
 
+	/* the sample of a self-test is for nobody else */
+	if (delivery->self_test)
+		return strcmp(consumer->name, delivery->self_test) == 0;
 	if (consumer->endpoints &&
 		bsearch(&delivery->endpoint->name, consumer->endpoints, consumer->endpoint_count,
 				sizeof(char *), compare_names) == NULL)

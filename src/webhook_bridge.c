@@ -15,6 +15,7 @@
 
 #include "guc.h"
 #include "launcher.h"
+#include "self_test.h"
 #include "shmem.h"
 
 PG_MODULE_MAGIC;
@@ -26,5 +27,6 @@ _PG_init(void)
 {
 	wb_guc_init();
 	wb_shmem_init();
+	wb_self_test_init();
 	wb_launcher_init();
 }

@@ -43,13 +43,14 @@ like($out,
 my %result;
 for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', "'acme', 'Acme'", "verify('acme'",
     'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE shop_worker', 'CREATE ROLE webhook_receiver', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
-    'LISTEN webhook_bridge;                ')
+    "self_test('orders')", 'LISTEN webhook_bridge;                ')
 {
     my ($status, $stdout, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
     is($status, 0, "the statements with \"$text\" run") or diag $stderr;
     $result{$text} = $stdout;
 }
 is($result{"verify('acme'"}, 't', 'the signature made with openssl is right');
+is(scalar(() = $result{"self_test('orders')"} =~ /\|t\|/g), 8, 'the self-test is well in all its steps');
 like($result{explain_signature}, qr/without the white space around it/, 'the fault is found');
 
 # --- Registering webhooks, at the emulator -----------------------------------

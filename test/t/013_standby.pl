@@ -50,6 +50,8 @@ $node->start;
     $primary->node->wait_for_catchup('standby');
     is($standby->count('webhook_bridge.events'), 1, 'the standby has what the primary stores');
     is($standby->sql('SELECT DISTINCT state FROM webhook_bridge.status()'), 'stopped', 'status() works there');
+    like(($node->psql('postgres', q(SELECT * FROM webhook_bridge.self_test('shop'))))[2], qr/a standby receives no deliveries/,
+        'self_test() does not, and says so');
 }
 
 # ---------------------------------------------------------------------------

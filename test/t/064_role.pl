@@ -101,6 +101,7 @@ available('granted');
 answer_is(deliver('d-role'), 200, 'stored', 'granted: nobody had to restart or reload');
 is(source('d-role'), $role, 'granted: deliveries are stored in the role');
 answer_is(deliver('d-role'), 200, 'duplicate', 'granted: duplicates are recognised');
+is($bridge->sql(q(SELECT bool_and(ok) FROM webhook_bridge.self_test('shop'))), 't', 'granted: a self-test is well');
 
 answer_is(deliver('d-wrong', secret => 'wrong'), 401, 'delivery is not authentic', 'granted: refusals') for 1 .. 3;
 is(poll_until(sub { $bridge->count("webhook_bridge.rejections WHERE reason = 'signature does not match'") >= 3 }, 'rejections'),
