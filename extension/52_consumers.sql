@@ -43,13 +43,32 @@ COMMENT ON COLUMN webhook_bridge.consumers.backlog_of IS
 COMMENT ON COLUMN webhook_bridge.consumers.created_at IS 'When it was created';
 SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.consumers', '');
 
+CREATE FUNCTION webhook_bridge.check_endpoints(consumer text, names text[])
+RETURNS void
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unknown text;
+BEGIN
+    SELECT u.name INTO unknown FROM unnest(names) u (name)
+    WHERE NOT EXISTS (SELECT FROM webhook_bridge.endpoints e WHERE e.name = u.name);
+    IF FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', unknown
+            USING ERRCODE = 'undefined_object',
+                  DETAIL = format('It is one of the endpoints of consumer "%s".', consumer),
+                  HINT = 'SELECT name FROM webhook_bridge.endpoints shows those there are.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.check_endpoints(text, text[]) IS
+'Private: refuses endpoints that do not exist for a consumer';
+
 CREATE FUNCTION webhook_bridge.check_consumer()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    unknown text;
 BEGIN
     IF (NEW.name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$') IS NOT TRUE THEN
         RAISE EXCEPTION 'invalid consumer name "%"', left(NEW.name, 80)
@@ -64,15 +83,11 @@ BEGIN
                   DETAIL = 'Its endpoints or topics are an empty array or contain null.',
                   HINT = 'Null instead of an array stands for all.';
     END IF;
-    IF TG_OP = 'INSERT' OR NEW.endpoints IS DISTINCT FROM OLD.endpoints THEN
-        SELECT u.name INTO unknown FROM unnest(NEW.endpoints) u (name)
-        WHERE NOT EXISTS (SELECT FROM webhook_bridge.endpoints e WHERE e.name = u.name);
-        IF FOUND THEN
-            RAISE EXCEPTION 'endpoint "%" does not exist', unknown
-                USING ERRCODE = 'undefined_object',
-                      DETAIL = format('It is one of the endpoints of consumer "%s".', NEW.name),
-                      HINT = 'SELECT name FROM webhook_bridge.endpoints shows those there are.';
-        END IF;
+    -- not for INSERT, by which consumers are restored before endpoints
+    IF TG_OP = 'UPDATE' AND NEW.endpoints IS DISTINCT FROM OLD.endpoints THEN
+        PERFORM webhook_bridge.check_endpoints(NEW.name, ARRAY(
+            SELECT u.name FROM unnest(NEW.endpoints) u (name)
+            WHERE u.name <> ALL (coalesce(OLD.endpoints, '{}'))));
     END IF;
     IF NEW.order_by IS NOT NULL AND NEW.order_by !~ '^(source|payload([.][^.]+)+)$' THEN
         RAISE EXCEPTION 'invalid value for order_by: "%"', left(NEW.order_by, 80)
@@ -234,6 +249,7 @@ BEGIN
             USING ERRCODE = 'duplicate_object',
                   HINT = 'Drop it with webhook_bridge.drop_consumer(), or choose another name.';
     END IF;
+    PERFORM webhook_bridge.check_endpoints(name, endpoints);
     INSERT INTO webhook_bridge.consumers (name, endpoints, topics, order_by, max_attempts, backlog_of)
     VALUES (name, endpoints, topics, order_by, max_attempts,
             CASE starting WHEN 'earliest' THEN pg_current_xact_id() END);

@@ -31,11 +31,19 @@ SELECT webhook_bridge.create_event_partitions(current_date - 10, 2);
 INSERT INTO webhook_bridge.events (received_at, endpoint, method, headers, raw_body, verified)
 SELECT now() - interval '9 days', 'blaze', 'POST', '[["Aä","b"]]', '\x00ff'::bytea || n::text::bytea, false
 FROM generate_series(1, 50) n;
+SELECT webhook_bridge.create_endpoint('gone', 'ecomanager', 'secret');
+SELECT webhook_bridge.create_consumer('billing', endpoints => '{shop,gone}');
+SELECT webhook_bridge.create_consumer('stock', topics => '{order*}', order_by => 'payload.id');
+SELECT webhook_bridge.create_consumer('archive', endpoints => '{blaze}', starting => 'earliest');
+SELECT webhook_bridge.drop_endpoint('gone');
 SQL
 is(shop($source, 1), 'stored', 'an event of the shop');
 is(acme($source, 'old', 7), 'stored',    'an event of acme');
 is(acme($source, 'new', 8), 'stored',    'another one with the other secret');
 is(acme($source, 'new', 7), 'duplicate', 'a duplicate');
+
+is( $source->sql("SELECT count(*) FROM webhook_bridge.fetch_events('stock', 1); SELECT count(*) FROM webhook_bridge.fetch_events('archive', 20)"),
+    "1\n20", 'consumers are at work');
 
 my $contents   = contents($source);
 my $partitions = partitions($source);
@@ -161,6 +169,8 @@ sub check
     is(acme($target, 'new', 9), 'stored',    "$name: a provider of the user's own works");
     is( $target->sql("SELECT string_agg(coalesce(external_id, 'shop'), ' ' ORDER BY id) FROM webhook_bridge.events WHERE id > $last"),
         'shop 9', "$name: ids go on");
+    is( join(' ', map { $target->sql("SELECT count(*) FROM webhook_bridge.fetch_events('$_')") } qw(billing stock archive)),
+        '2 2 30', "$name: consumers go on where they were");
     is($target->count("webhook_bridge.events WHERE NOT EXISTS (SELECT FROM pg_index WHERE indrelid = events.tableoid AND indisprimary)"),
         0, "$name: no event is in a partition without a key");
     unlike(scalar $target->log_text, qr/WARNING|ERROR:(?!.*already exists)|FATAL/, "$name: nothing in the log");
@@ -175,7 +185,7 @@ sub contents
     my $text = '';
     for my $from (
         'providers t WHERE NOT builtin',
-        'endpoints t', 'secrets t', 'events t', 'dedup t',
+        'endpoints t', 'secrets t', 'events t', 'dedup t', 'consumers t', 'queue t', 'attempts t',
         '(SELECT count(*) AS builtin FROM webhook_bridge.providers WHERE builtin) t',
         '(SELECT last_value, is_called FROM webhook_bridge.event_ids) t')
     {
