@@ -21,13 +21,15 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
 #include "feed.h"
 #include "queue.h"
 
-#define MAX_IDS 16  /* in a row: fewer rows to write, and still enough for sessions that share them */
+#define MAX_IDS 16  /* in a row, so that a consumer costs little under load */
+#define MIN_ROWS 16 /* of what a transaction stores, because sessions share events by the row */
 #define MAX_KEY 200 /* characters of a key, which is indexed */
 #define ORDER_SOURCE "source"
 
@@ -35,8 +37,8 @@ typedef struct WbConsumer
 {
 	int32 id;
 	char *name;
-	char **endpoints; /* in order; NULL: all */
-	int endpoint_count;
+	char **places; /* names and paths of its endpoints, in order; NULL: all */
+	int place_count;
 	Datum *patterns; /* text, for LIKE; NULL: any topic or none */
 	int pattern_count;
 	bool by_source; /* how events are ordered: by their source, */
@@ -47,6 +49,18 @@ static MemoryContext consumers_context = NULL;
 static WbConsumer *consumers;
 static int consumer_count;
 static uint64 known_generation = 0; /* of the catalog, when they were read */
+
+/*
+ * An endpoint may have been renamed after a delivery's was found, so the path
+ * tells it as well.
+ */
+#define READ_QUERY                                                                                 \
+	"SELECT c.id, CASE WHEN c.endpoints IS NOT NULL THEN c.endpoints || "                          \
+	"ARRAY(SELECT e.path FROM webhook_bridge.endpoints e WHERE e.name = ANY (c.endpoints)) END, "  \
+	"c.patterns, c.order_by = '" ORDER_SOURCE "', (string_to_array(c.order_by, '.'))[2:], c.name " \
+	"FROM webhook_bridge.consumers c"
+
+static SPIPlanPtr read_plan = NULL;
 
 static const char *const queue_names[] = {"consumer", "position", "received_at", "ids", "key"};
 static const Oid queue_types[] = {INT4OID, INT8OID, TIMESTAMPTZOID, INT8ARRAYOID, TEXTOID};
@@ -60,7 +74,8 @@ static WbFeed queue_feed = {
 static void read_consumers(void);
 static void read_consumer(WbConsumer *consumer, HeapTuple row, TupleDesc desc);
 static int read_texts(Datum array, Datum **texts);
-static int compare_names(const void *a, const void *b);
+static int compare_places(const void *a, const void *b);
+static bool has_place(const WbConsumer *consumer, const char *place);
 static bool wants(const WbConsumer *consumer, const WbDelivery *delivery);
 static Datum key_of(const WbConsumer *consumer, WbDelivery *delivery);
 static void put_places(Tuplestorestate *rows, const WbConsumer *consumer, Datum *ids, int count,
@@ -70,6 +85,7 @@ void
 wb_queue_events(WbDelivery **deliveries, int count, TimestampTz now)
 {
 	Tuplestorestate *rows;
+	int width = Min(Max(count / MIN_ROWS, 1), MAX_IDS);
 
 	if (known_generation != wb_catalog_generation())
 		read_consumers();
@@ -89,7 +105,7 @@ wb_queue_events(WbDelivery **deliveries, int count, TimestampTz now)
 			if (deliveries[i]->answer != WB_ANSWER_STORED || !wants(consumer, deliveries[i]))
 				continue;
 			ids[taken++] = Int64GetDatum(deliveries[i]->id);
-			if (!ordered && taken < MAX_IDS)
+			if (!ordered && taken < width)
 				continue;
 			put_places(rows, consumer, ids, taken, ordered ? key_of(consumer, deliveries[i]) : (Datum) 0, now);
 			taken = 0;
@@ -102,18 +118,29 @@ wb_queue_events(WbDelivery **deliveries, int count, TimestampTz now)
 	tuplestore_end(rows);
 }
 
+/*
+ * With a snapshot of now, whatever the transaction's own: one that is older does
+ * not show consumers that nobody waits with until the transaction has ended.
+ */
 static void
 read_consumers(void)
 {
 	uint64 generation = wb_catalog_generation(); /* what changes from here on is read again */
 	MemoryContext old_context;
+	int result;
 
 	known_generation = 0;
 	consumer_count = 0;
-	if (SPI_execute("SELECT id, endpoints, patterns, order_by = '" ORDER_SOURCE "', "
-					"(string_to_array(order_by, '.'))[2:], name FROM webhook_bridge.consumers",
-					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read consumers: %s", SPI_result_code_string(SPI_result));
+	if (read_plan == NULL)
+	{
+		read_plan = SPI_prepare(READ_QUERY, 0, NULL);
+		if (read_plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(read_plan);
+	}
+	result = SPI_execute_snapshot(read_plan, NULL, NULL, GetLatestSnapshot(), InvalidSnapshot, false, false, 0);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not read consumers: %s", SPI_result_code_string(result));
 
 	if (consumers_context == NULL)
 		consumers_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge consumers",
@@ -139,11 +166,11 @@ read_consumer(WbConsumer *consumer, HeapTuple row, TupleDesc desc)
 	value = SPI_getbinval(row, desc, 2, &isnull);
 	if (!isnull)
 	{
-		consumer->endpoint_count = read_texts(value, &texts);
-		consumer->endpoints = palloc(sizeof(char *) * Max(consumer->endpoint_count, 1));
-		for (int i = 0; i < consumer->endpoint_count; i++)
-			consumer->endpoints[i] = TextDatumGetCString(texts[i]);
-		qsort(consumer->endpoints, consumer->endpoint_count, sizeof(char *), compare_names);
+		consumer->place_count = read_texts(value, &texts);
+		consumer->places = palloc(sizeof(char *) * Max(consumer->place_count, 1));
+		for (int i = 0; i < consumer->place_count; i++)
+			consumer->places[i] = TextDatumGetCString(texts[i]);
+		qsort(consumer->places, consumer->place_count, sizeof(char *), compare_places);
 	}
 	value = SPI_getbinval(row, desc, 3, &isnull);
 	if (!isnull)
@@ -168,9 +195,15 @@ read_texts(Datum array, Datum **texts)
 }
 
 static int
-compare_names(const void *a, const void *b)
+compare_places(const void *a, const void *b)
 {
 	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static bool
+has_place(const WbConsumer *consumer, const char *place)
+{
+	return bsearch(&place, consumer->places, consumer->place_count, sizeof(char *), compare_places) != NULL;
 }
 
 static bool
@@ -181,9 +214,8 @@ wants(const WbConsumer *consumer, const WbDelivery *delivery)
 	/* the sample of a self-test is for nobody else */
 	if (delivery->self_test)
 		return strcmp(consumer->name, delivery->self_test) == 0;
-	if (consumer->endpoints &&
-		bsearch(&delivery->endpoint->name, consumer->endpoints, consumer->endpoint_count,
-				sizeof(char *), compare_names) == NULL)
+	if (consumer->places && !has_place(consumer, delivery->endpoint->name) &&
+		!has_place(consumer, pnstrdup(delivery->path.data, delivery->path.len)))
 		return false;
 	if (consumer->patterns == NULL)
 		return true;
