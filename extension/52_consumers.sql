@@ -142,8 +142,8 @@ CREATE TRIGGER follow_endpoint
 COMMENT ON TRIGGER follow_endpoint ON webhook_bridge.endpoints IS 'Lets consumers follow an endpoint that is renamed';
 
 -- What a consumer has still to get.  The transaction that stores events queues
--- them too, up to 16 in a row, so that a consumer costs a delivery little; who
--- fetches a row locks it, and others pass it by.
+-- them too, many of them up to 16 in a row, so that a consumer costs a delivery
+-- little; who fetches of a row locks it, and others pass it by.
 CREATE TABLE webhook_bridge.queue (
     consumer integer NOT NULL,
     position bigint NOT NULL,
@@ -221,6 +221,26 @@ END
 $$;
 COMMENT ON FUNCTION webhook_bridge.consumer_row(text) IS 'Private: the consumer of a name, or an error that there is none';
 
+-- A receiver learns that a consumer is gone when that is committed, and what it
+-- has queued meanwhile stays behind.  So does what is left by DELETE.
+CREATE FUNCTION webhook_bridge.sweep_queue()
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    DELETE FROM webhook_bridge.queue q
+    WHERE NOT EXISTS (SELECT FROM webhook_bridge.consumers c WHERE c.id = q.consumer);
+    -- locked in the order in which ack_events() does it
+    WITH left_over AS (
+        SELECT a.consumer, a.event_id FROM webhook_bridge.attempts a
+        WHERE NOT EXISTS (SELECT FROM webhook_bridge.consumers c WHERE c.id = a.consumer)
+        ORDER BY a.consumer, a.event_id FOR UPDATE
+    )
+    DELETE FROM webhook_bridge.attempts a USING left_over l
+    WHERE a.consumer = l.consumer AND a.event_id = l.event_id;
+END;
+COMMENT ON FUNCTION webhook_bridge.sweep_queue() IS
+'Private: removes what is left of consumers that are gone';
+
 CREATE FUNCTION webhook_bridge.create_consumer(
     name text,
     endpoints text[] DEFAULT NULL,
@@ -250,13 +270,14 @@ BEGIN
                   HINT = 'Drop it with webhook_bridge.drop_consumer(), or choose another name.';
     END IF;
     PERFORM webhook_bridge.check_endpoints(name, endpoints);
+    PERFORM webhook_bridge.sweep_queue();
     INSERT INTO webhook_bridge.consumers (name, endpoints, topics, order_by, max_attempts, backlog_of)
     VALUES (name, endpoints, topics, order_by, max_attempts,
             CASE starting WHEN 'earliest' THEN pg_current_xact_id() END);
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.create_consumer(text, text[], text[], text, text, integer) IS
-'Creates a consumer, which gets every event that is stored after the commit and matches, and with starting => ''earliest'' those that are there already';
+'Creates a consumer, which gets every delivery that arrives after the commit and matches, and with starting => ''earliest'' every event that is there already';
 
 CREATE FUNCTION webhook_bridge.drop_consumer(name text)
 RETURNS void
@@ -267,8 +288,7 @@ DECLARE
     reader webhook_bridge.consumers := webhook_bridge.consumer_row(name);
 BEGIN
     DELETE FROM webhook_bridge.consumers c WHERE c.id = reader.id;
-    DELETE FROM webhook_bridge.queue q WHERE q.consumer = reader.id;
-    DELETE FROM webhook_bridge.attempts a WHERE a.consumer = reader.id;
+    PERFORM webhook_bridge.sweep_queue();
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.drop_consumer(text) IS 'Removes a consumer with its progress; events stay';
@@ -308,11 +328,13 @@ BEGIN
           AND NOT EXISTS (SELECT FROM webhook_bridge.self_tests t
                           WHERE t.endpoint = e.endpoint AND t.after_id < e.id
                             AND t.token = e.headers ->> 'Webhook-Bridge-Self-Test')
+    ), width AS (
+        SELECT least(greatest(count(*) / 16, 1), 16) AS ids FROM offered
     ), entered AS (
         INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids, key)
         SELECT reader.id, min(o.id), o.received_at, array_agg(o.id ORDER BY o.id), o.key
-        FROM offered o
-        GROUP BY o.received_at, o.key, CASE WHEN o.key IS NULL THEN o.id / 16 ELSE o.id END
+        FROM offered o, width w
+        GROUP BY o.received_at, o.key, CASE WHEN o.key IS NULL THEN o.id / w.ids ELSE o.id END
         RETURNING cardinality(ids) AS events
     )
     SELECT coalesce(sum(e.events), 0) INTO queued FROM entered e;
@@ -322,12 +344,12 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.queue_stored(webhook_bridge.consumers, timestamptz, timestamptz, text, text) IS
 'Private: queues stored events that a consumer gets and does not have, and returns how many';
 
-CREATE FUNCTION webhook_bridge.wait_for_storing()
+CREATE FUNCTION webhook_bridge.wait_for_storing(created_by xid8)
 RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'webhook_bridge_wait_for_storing';
-COMMENT ON FUNCTION webhook_bridge.wait_for_storing() IS
-'Private: waits for the transactions that are storing events now, and for no later ones';
+COMMENT ON FUNCTION webhook_bridge.wait_for_storing(xid8) IS
+'Private: waits for the transactions that are storing events and may not know a consumer, and for no later ones';
 
 CREATE FUNCTION webhook_bridge.try_key(consumer integer, key text)
 RETURNS boolean
@@ -363,7 +385,7 @@ BEGIN
     END IF;
     PERFORM FROM webhook_bridge.consumers c WHERE c.id = reader.id AND c.backlog_of IS NOT NULL FOR UPDATE;
     IF FOUND THEN
-        PERFORM webhook_bridge.wait_for_storing();
+        PERFORM webhook_bridge.wait_for_storing(reader.backlog_of);
         PERFORM webhook_bridge.queue_stored(reader, NULL, NULL, NULL, NULL);
         UPDATE webhook_bridge.consumers c SET backlog_of = NULL WHERE c.id = reader.id;
     END IF;
@@ -373,24 +395,38 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.queue_backlog(webhook_bridge.consumers) IS
 'Private: queues what was stored before a consumer that starts with the earliest; false if that is too early';
 
--- Statistics of tables whose rows come and go are wrong most of the time: the
--- settings leave the planner the indexes that were made for these statements.
-CREATE FUNCTION webhook_bridge.fetch_events(
-    consumer text,
-    max integer DEFAULT 100,
-    lease interval DEFAULT '5 minutes')
-RETURNS SETOF webhook_bridge.events
-LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+CREATE FUNCTION webhook_bridge.need_read_committed()
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-SET jit = off
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET enable_bitmapscan = off
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
+        RAISE EXCEPTION 'events cannot be handed out in isolation level %', current_setting('transaction_isolation')
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = 'The transaction does not see what other sessions of the consumer have done since it began.',
+                  HINT = 'Use READ COMMITTED, PostgreSQL''s default.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.need_read_committed() IS
+'Private: refuses transactions that do not see what others have just fetched or acknowledged';
+
+-- Statistics of tables whose rows come and go are wrong most of the time:
+-- fetch_events() has settings that leave the planner the indexes that were made
+-- for these statements.
+CREATE FUNCTION webhook_bridge.take_events(
+    reader webhook_bridge.consumers,
+    max integer,
+    taken_at timestamptz,
+    ends_at timestamptz,
+    OUT fetched bigint[],
+    OUT earliest timestamptz,
+    OUT latest timestamptz)
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    reader webhook_bridge.consumers := webhook_bridge.consumer_row(consumer);
-    fetched_at timestamptz := clock_timestamp();
-    ends_at timestamptz := fetched_at + lease;
     first record;
     fresh CURSOR FOR
         SELECT q.position, q.received_at, q.ids FROM webhook_bridge.queue q
@@ -402,43 +438,13 @@ DECLARE
     ids bigint[] := '{}';
     times timestamptz[] := '{}';
     keys text[];
-    fetched bigint[] := '{}';
-    earliest timestamptz;
-    latest timestamptz;
-    returned integer;
     wanted integer;
     looks integer;
     wrapped boolean := false;
     first_key text COLLATE "C";
     this_key text COLLATE "C";
 BEGIN
-    IF max IS NULL OR lease IS NULL THEN
-        RAISE EXCEPTION 'max and lease must not be null'
-            USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF max NOT BETWEEN 1 AND 10000 THEN
-        RAISE EXCEPTION 'invalid number of events: %', max
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'It is not between 1 and 10000.',
-                  HINT = 'Fetch again for more.';
-    END IF;
-    IF lease <= interval '0' THEN
-        RAISE EXCEPTION 'invalid lease: %', lease
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'It is not positive.',
-                  HINT = 'It is the time after which the events are handed out again, unless acknowledged.';
-    END IF;
-    -- what others have just fetched or acknowledged has to be seen
-    IF current_setting('transaction_isolation') NOT LIKE 'read %' THEN
-        RAISE EXCEPTION 'events cannot be fetched in isolation level %', current_setting('transaction_isolation')
-            USING ERRCODE = 'feature_not_supported',
-                  DETAIL = 'The transaction does not see what other sessions of the consumer have done since it began.',
-                  HINT = 'Use READ COMMITTED, PostgreSQL''s default.';
-    END IF;
-    IF reader.backlog_of IS NOT NULL AND NOT webhook_bridge.queue_backlog(reader) THEN
-        RETURN;
-    END IF;
-
+    fetched := '{}';
     -- the first rows, whoever may have locked them; without any, those to come
     SELECT l.place AS position, l.due_at, i.last_value AS last_id INTO first
     FROM webhook_bridge.look_from(reader.id) l, webhook_bridge.event_ids i;
@@ -446,17 +452,17 @@ BEGIN
                      WHERE q.consumer = reader.id AND q.position >= first.position ORDER BY q.position LIMIT 1),
                     first.last_id) AS position,
            coalesce((SELECT a.due_at FROM webhook_bridge.attempts a
-                     WHERE a.consumer = reader.id AND a.due_at >= first.due_at AND a.due_at <= fetched_at
+                     WHERE a.consumer = reader.id AND a.due_at >= first.due_at AND a.due_at <= taken_at
                      ORDER BY a.due_at LIMIT 1),
-                    fetched_at) AS due_at
+                    taken_at) AS due_at
     INTO first;
     PERFORM webhook_bridge.looked(reader.id, first.position, first.due_at);
 
     -- what is due again: after a failure, or because a lease has ended
-    IF first.due_at < fetched_at THEN
+    IF first.due_at < taken_at THEN
         WITH due AS (
             SELECT a.event_id FROM webhook_bridge.attempts a
-            WHERE a.consumer = reader.id AND a.due_at BETWEEN first.due_at AND fetched_at
+            WHERE a.consumer = reader.id AND a.due_at BETWEEN first.due_at AND taken_at
             ORDER BY a.due_at LIMIT max FOR UPDATE SKIP LOCKED
         ), again AS (
             UPDATE webhook_bridge.attempts a
@@ -466,7 +472,7 @@ BEGIN
             RETURNING a.event_id, a.received_at
         ), ended AS (
             UPDATE webhook_bridge.attempts a
-            SET due_at = NULL, in_flight = false, failed_at = fetched_at,
+            SET due_at = NULL, in_flight = false, failed_at = taken_at,
                 error = concat_ws('; then ', a.error, 'the lease ended without an acknowledgement')
             FROM due d
             WHERE a.consumer = reader.id AND a.event_id = d.event_id AND a.attempts >= reader.max_attempts
@@ -507,14 +513,19 @@ BEGIN
         this_key := first_key;
         WHILE wanted > 0 AND looks > 0 AND this_key IS NOT NULL LOOP
             looks := looks - 1;
-            -- each statement sees what was committed before the key became ours
-            IF webhook_bridge.try_key(reader.id, this_key)
-               AND NOT EXISTS (SELECT FROM webhook_bridge.attempts a
-                               WHERE a.consumer = reader.id AND a.key = this_key AND a.due_at IS NOT NULL) THEN
+            IF webhook_bridge.try_key(reader.id, this_key) THEN
+                -- a statement of its own sees what was committed before the key became ours;
+                -- only drop_consumer() locks the first of a key without having the key
                 DELETE FROM webhook_bridge.queue q
-                WHERE q.consumer = reader.id AND q.position = (
-                    SELECT h.position FROM webhook_bridge.queue h
-                    WHERE h.consumer = reader.id AND h.key = this_key ORDER BY h.position LIMIT 1)
+                WHERE q.consumer = reader.id
+                  AND NOT EXISTS (SELECT FROM webhook_bridge.attempts a
+                                  WHERE a.consumer = reader.id AND a.key = this_key AND a.due_at IS NOT NULL)
+                  AND q.position = (
+                    SELECT l.position FROM webhook_bridge.queue l
+                    WHERE l.consumer = reader.id AND l.position = (
+                        SELECT h.position FROM webhook_bridge.queue h
+                        WHERE h.consumer = reader.id AND h.key = this_key ORDER BY h.position LIMIT 1)
+                    FOR UPDATE SKIP LOCKED)
                 RETURNING q.position, q.received_at INTO part;
                 IF FOUND THEN
                     wanted := wanted - 1;
@@ -540,22 +551,70 @@ BEGIN
         fetched := fetched || ids;
         SELECT least(earliest, min(t.at)), greatest(latest, max(t.at)) INTO earliest, latest FROM unnest(times) t (at);
     END IF;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.take_events(webhook_bridge.consumers, integer, timestamptz, timestamptz) IS
+'Private: takes the next events of a consumer out of its queue, or those that are due again, and returns their ids and between what times they were received';
 
-    IF fetched = '{}' THEN
+CREATE FUNCTION webhook_bridge.fetch_events(
+    consumer text,
+    max integer DEFAULT 100,
+    lease interval DEFAULT '5 minutes')
+RETURNS SETOF webhook_bridge.events
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+DECLARE
+    reader webhook_bridge.consumers := webhook_bridge.consumer_row(consumer);
+    begun_at timestamptz := clock_timestamp();
+    taken_at timestamptz := begun_at;
+    taken record;
+    returned integer;
+BEGIN
+    IF max IS NULL OR lease IS NULL THEN
+        RAISE EXCEPTION 'max and lease must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF max NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'invalid number of events: %', max
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is not between 1 and 10000.',
+                  HINT = 'Fetch again for more.';
+    END IF;
+    IF lease <= interval '0' THEN
+        RAISE EXCEPTION 'invalid lease: %', lease
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is not positive.',
+                  HINT = 'It is the time after which the events are handed out again, unless acknowledged.';
+    END IF;
+    PERFORM webhook_bridge.need_read_committed();
+    IF reader.backlog_of IS NOT NULL AND NOT webhook_bridge.queue_backlog(reader) THEN
         RETURN;
     END IF;
-    RETURN QUERY
-        SELECT e.* FROM webhook_bridge.events e
-        WHERE e.received_at BETWEEN earliest AND latest AND e.id = ANY (fetched)
-        ORDER BY e.id;
-    GET DIAGNOSTICS returned = ROW_COUNT;
-    -- what has been dropped since needs no acknowledgement
-    IF returned < cardinality(fetched) THEN
+
+    LOOP
+        SELECT t.fetched, t.earliest, t.latest INTO taken
+        FROM webhook_bridge.take_events(reader, max, taken_at, taken_at + lease) t;
+        EXIT WHEN taken.fetched = '{}';
+        RETURN QUERY
+            SELECT e.* FROM webhook_bridge.events e
+            WHERE e.received_at BETWEEN taken.earliest AND taken.latest AND e.id = ANY (taken.fetched)
+            ORDER BY e.id;
+        GET DIAGNOSTICS returned = ROW_COUNT;
+        EXIT WHEN returned = cardinality(taken.fetched);
+        -- what has been dropped since needs no acknowledgement
         DELETE FROM webhook_bridge.attempts a
-        WHERE a.consumer = reader.id AND a.event_id = ANY (fetched)
+        WHERE a.consumer = reader.id AND a.event_id = ANY (taken.fetched)
           AND NOT EXISTS (SELECT FROM webhook_bridge.events e
                           WHERE e.id = a.event_id AND e.received_at = a.received_at);
-    END IF;
+        -- a time-out must not undo it for ever
+        taken_at := clock_timestamp();
+        EXIT WHEN returned > 0 OR taken_at > begun_at + interval '1 second';
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.fetch_events(text, integer, interval) IS
@@ -639,6 +698,7 @@ AS $$
 DECLARE
     reader webhook_bridge.consumers := webhook_bridge.consumer_row(consumer);
 BEGIN
+    PERFORM webhook_bridge.need_read_committed();
     -- one at a time
     PERFORM FROM webhook_bridge.consumers c WHERE c.id = reader.id FOR UPDATE;
     DELETE FROM webhook_bridge.attempts a

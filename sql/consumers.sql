@@ -140,9 +140,22 @@ SELECT name, endpoints FROM webhook_bridge.consumers WHERE endpoints IS NOT NULL
 UPDATE webhook_bridge.consumers SET order_by = NULL WHERE name = 'shops';
 UPDATE webhook_bridge.consumers SET topics = '{*}' WHERE name = 'late';
 
+-- an endpoint that is gone is in the way of nothing
+SELECT webhook_bridge.drop_endpoint('stock');
+UPDATE webhook_bridge.consumers SET endpoints = '{commands,stock}' WHERE name = 'orders';
+SELECT name FROM webhook_bridge.create_endpoint('stock', 'ecomanager', 's3cret');
+UPDATE webhook_bridge.consumers SET endpoints = '{commands,stock}' WHERE name = 'orders';
+SELECT webhook_bridge.drop_endpoint('stock');
+UPDATE webhook_bridge.endpoints SET name = 'orders' WHERE name = 'commands';
+UPDATE webhook_bridge.endpoints SET name = 'commands' WHERE name = 'orders';
+SELECT name, endpoints FROM webhook_bridge.consumers WHERE name = 'orders';
+
 -- isolation levels; a consumer that nobody else knows yet
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT fetched('all');
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT webhook_bridge.replay_events('all');
 ROLLBACK;
 BEGIN;
 SELECT webhook_bridge.create_consumer('young', starting => 'earliest');
@@ -159,10 +172,18 @@ SELECT * FROM status_of('young');
 UPDATE webhook_bridge.attempts SET due_at = NULL WHERE event_id = id_of('o1');
 SELECT webhook_bridge.fail_event('young', id_of('s1')) > now();
 
--- nothing is left of one that is dropped
+-- those that are gone do not hide those that are there
+SELECT webhook_bridge.create_consumer('one_by_one');
+SELECT webhook_bridge.replay_events('one_by_one');
+DELETE FROM webhook_bridge.events WHERE id < id_of('s1');
+SELECT fetched('one_by_one', 1);
+SELECT * FROM status_of('one_by_one');
+
+-- nothing is left of one that is dropped, or deleted
+DELETE FROM webhook_bridge.consumers WHERE name = 'one_by_one';
 SELECT count(webhook_bridge.drop_consumer(name)) FROM webhook_bridge.consumers;
 SELECT (SELECT count(*) FROM webhook_bridge.queue) AS queue, (SELECT count(*) FROM webhook_bridge.attempts) AS attempts;
 SELECT webhook_bridge.consumer_status();
 DELETE FROM webhook_bridge.events WHERE method = 'POST' AND headers::text = '[]';
-SELECT webhook_bridge.drop_endpoint('commands'), webhook_bridge.drop_endpoint('stock');
+SELECT webhook_bridge.drop_endpoint('commands');
 DROP FUNCTION fetched, acked, id_of, status_of;

@@ -35,6 +35,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 /* Beside 1 and 2, which are those of pg_advisory_lock(). */
 #define KEY_LOCK_SPACE 3
@@ -67,10 +68,11 @@ static void forget_at_subabort(SubXactEvent event, SubTransactionId id, SubTrans
 static void forget_all(void);
 
 /*
- * wait_for_storing() → nothing, when every transaction has ended that had a lock
- * on events, to insert into it, when this was called.  Others are not held up.
- * Whoever takes that lock later learns first of every consumer that has been
- * committed.
+ * wait_for_storing(xid8) → nothing, when every transaction has ended that had a
+ * lock on events, to insert into it, when this was called.  Others are not held
+ * up.  Whoever takes that lock later learns first of the consumer that was
+ * committed by the given transaction: it holds the lock on its id until it has
+ * told everybody, a moment longer than others take it to be running.
  */
 Datum
 webhook_bridge_wait_for_storing(PG_FUNCTION_ARGS)
@@ -78,6 +80,9 @@ webhook_bridge_wait_for_storing(PG_FUNCTION_ARGS)
 	Oid events = get_relname_relid("events", get_namespace_oid("webhook_bridge", false));
 	LOCKTAG tag;
 
+	SET_LOCKTAG_TRANSACTION(tag, XidFromFullTransactionId(PG_GETARG_FULLTRANSACTIONID(0)));
+	(void) LockAcquire(&tag, ShareLock, false, false);
+	LockRelease(&tag, ShareLock, false);
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, events);
 	WaitForLockers(tag, ShareLock, false);
 	PG_RETURN_VOID();
