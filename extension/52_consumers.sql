@@ -293,7 +293,8 @@ END
 $$;
 COMMENT ON FUNCTION webhook_bridge.drop_consumer(text) IS 'Removes a consumer with its progress; events stay';
 
--- src/queue.c queues new events by the same rules.
+-- src/queue.c queues new events by the same rules.  How many events there are and
+-- how many are queued is seldom known to the planner: no loop within a loop.
 CREATE FUNCTION webhook_bridge.queue_stored(
     reader webhook_bridge.consumers, since timestamptz, until timestamptz, endpoint text, topic text)
 RETURNS bigint
@@ -301,6 +302,7 @@ LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = on
 SET enable_bitmapscan = on
+SET enable_nestloop = off
 SET jit = on
 AS $$
 #variable_conflict use_variable
@@ -328,7 +330,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM webhook_bridge.self_tests t
                           WHERE t.endpoint = e.endpoint AND t.after_id < e.id
                             AND t.token = e.headers ->> 'Webhook-Bridge-Self-Test')
-    ), width AS (
+    ), width AS MATERIALIZED (
         SELECT least(greatest(count(*) / 16, 1), 16) AS ids FROM offered
     ), entered AS (
         INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids, key)
