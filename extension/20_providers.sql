@@ -71,6 +71,8 @@ CREATE TABLE webhook_bridge.providers (
         CONSTRAINT providers_occurred_at_from_check CHECK (webhook_bridge.check_template(occurred_at_from)),
     occurred_at_format text NOT NULL DEFAULT 's'
         CONSTRAINT providers_occurred_at_format_check CHECK (occurred_at_format IN ('s', 'ms', 'iso8601')),
+    content_from text DEFAULT '{body}'
+        CONSTRAINT providers_content_from_check CHECK (webhook_bridge.check_template(content_from)),
     handshake_if text,
     handshake_equals text,
     handshake_reply text,
@@ -134,12 +136,14 @@ COMMENT ON COLUMN webhook_bridge.providers.get_deliveries IS
 'Whether a GET that carries signature and topic is a delivery; other GETs are answered 200 and not stored';
 COMMENT ON COLUMN webhook_bridge.providers.topic_from IS 'Template of events.topic';
 COMMENT ON COLUMN webhook_bridge.providers.external_id_from IS
-'Template of events.external_id, by which duplicates are recognised';
+'Template of events.external_id, by which duplicates are recognised where endpoints.dedup is id';
 COMMENT ON COLUMN webhook_bridge.providers.source_from IS 'Template of events.source';
 COMMENT ON COLUMN webhook_bridge.providers.webhook_remote_id_from IS 'Template of events.webhook_remote_id';
 COMMENT ON COLUMN webhook_bridge.providers.error_code_from IS 'Template of events.error_code; 0 means no error';
 COMMENT ON COLUMN webhook_bridge.providers.occurred_at_from IS 'Template of events.occurred_at';
 COMMENT ON COLUMN webhook_bridge.providers.occurred_at_format IS 'Unix seconds (s) or milliseconds (ms), or iso8601';
+COMMENT ON COLUMN webhook_bridge.providers.content_from IS
+'Template of what is the same in all attempts of a delivery and in no other one, besides topic and source; a digest of it recognises duplicates where endpoints.dedup is content. Null: there is no such thing';
 COMMENT ON COLUMN webhook_bridge.providers.handshake_if IS
 'Template that tells a handshake, by which a provider checks the endpoint, from a delivery: what it makes of the request equals handshake_equals. A handshake is answered and not stored; null: there is none';
 COMMENT ON COLUMN webhook_bridge.providers.handshake_equals IS 'Template of what handshake_if makes of a handshake';

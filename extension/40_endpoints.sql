@@ -28,7 +28,7 @@ COMMENT ON COLUMN webhook_bridge.endpoints.channel IS 'Channel that is notified 
 COMMENT ON COLUMN webhook_bridge.endpoints.notify IS
 'event: one notification per event; batch: one per transaction; none';
 COMMENT ON COLUMN webhook_bridge.endpoints.dedup IS
-'id: a verified delivery whose external_id this endpoint has already stored is answered 200 and not stored again; none: every delivery is stored';
+'id: a verified delivery whose external_id this endpoint has already stored is answered 200 and not stored again; content: the same of topic, source and what providers.content_from makes of it; none: every delivery is stored';
 COMMENT ON COLUMN webhook_bridge.endpoints.max_body_size IS
 'Largest body in bytes; null: webhook_bridge.max_body_size';
 COMMENT ON COLUMN webhook_bridge.endpoints.allow_unverified IS
@@ -45,6 +45,8 @@ RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    kind webhook_bridge.providers;
 BEGIN
     IF (NEW.name ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$') IS NOT TRUE THEN
         RAISE EXCEPTION 'invalid endpoint name "%"', left(NEW.name, 80)
@@ -72,11 +74,19 @@ BEGIN
                   DETAIL = 'It is neither "event" nor "batch" nor "none".',
                   HINT = 'With "event", every event is notified of.';
     END IF;
-    IF (NEW.dedup IN ('id', 'none')) IS NOT TRUE THEN
+    IF (NEW.dedup IN ('id', 'content', 'none')) IS NOT TRUE THEN
         RAISE EXCEPTION 'invalid value for dedup: "%"', left(NEW.dedup, 80)
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'It is neither "id" nor "none".',
+                  DETAIL = 'It is neither "id" nor "content" nor "none".',
                   HINT = 'With "id", deliveries with an id that was stored before are not stored again.';
+    END IF;
+    SELECT p.* INTO kind FROM webhook_bridge.providers p WHERE p.name = NEW.provider;
+    IF NEW.dedup = 'content' AND kind.name IS NOT NULL AND kind.content_from IS NULL THEN
+        RAISE EXCEPTION 'deliveries of provider "%" cannot be recognised by their content', NEW.provider
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It differs from attempt to attempt, or is the same in different deliveries.',
+                  HINT = CASE WHEN kind.external_id_from IS NULL THEN 'Leave dedup out, and let what handles events bear repeated ones.'
+                              ELSE 'Use dedup => ''id''.' END;
     END IF;
     IF NEW.max_body_size NOT BETWEEN 1 AND 67108864 THEN
         RAISE EXCEPTION 'invalid value for max_body_size: %', NEW.max_body_size
@@ -97,9 +107,7 @@ BEGIN
                   DETAIL = format('It is the account of endpoint "%s".', NEW.name),
                   HINT = 'The endpoint of an account has the account''s provider.';
     END IF;
-    IF NEW.allow_unverified IS NOT TRUE AND EXISTS (
-           SELECT FROM webhook_bridge.providers p
-           WHERE p.name = NEW.provider AND p.algorithm = 'none') THEN
+    IF NEW.allow_unverified IS NOT TRUE AND kind.algorithm = 'none' THEN
         RAISE EXCEPTION 'deliveries of provider "%" cannot be verified', NEW.provider
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'The provider signs nothing, so anybody who knows the URL could send events.',

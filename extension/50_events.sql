@@ -129,7 +129,7 @@ COMMENT ON TABLE webhook_bridge.dedup IS
 COMMENT ON COLUMN webhook_bridge.dedup.event_id IS 'The event that was stored';
 COMMENT ON COLUMN webhook_bridge.dedup.received_at IS 'When it was stored';
 COMMENT ON COLUMN webhook_bridge.dedup.endpoint IS 'Name of the endpoint';
-COMMENT ON COLUMN webhook_bridge.dedup.key IS 'What identifies the delivery: its external_id';
+COMMENT ON COLUMN webhook_bridge.dedup.key IS 'What identifies the delivery: its external_id, or sha256: and a digest of its content';
 SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.dedup', '');
 
 CREATE FUNCTION webhook_bridge.keep_ledger()
@@ -149,7 +149,7 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.keep_ledger() IS
 'Private: lets the ledger of an endpoint follow it, and end with it';
 
--- An id that another sender once used is not a duplicate.
+-- What another sender once sent is not a duplicate.
 CREATE TRIGGER keep_ledger
     AFTER DELETE OR UPDATE OF name, provider ON webhook_bridge.endpoints
     FOR EACH ROW EXECUTE FUNCTION webhook_bridge.keep_ledger();

@@ -108,7 +108,7 @@ BEGIN
     END IF;
     IF event_id IS NULL THEN
         RAISE NOTICE 'the delivery of rejection % was stored before', rejection.id
-            USING DETAIL = format('Endpoint "%s" has an event with its id. The rejection is deleted.', place.name);
+            USING DETAIL = format('Endpoint "%s" has stored its id or content. The rejection is deleted.', place.name);
     END IF;
     RETURN event_id;
 END

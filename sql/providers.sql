@@ -15,7 +15,8 @@ FROM webhook_bridge.providers WHERE builtin ORDER BY name COLLATE "C";
 -- where each has what
 SELECT name, concat_ws(', ', 'topic ' || topic_from, 'id ' || external_id_from, 'source ' || source_from,
            'webhook ' || webhook_remote_id_from, 'error ' || error_code_from,
-           'time ' || occurred_at_from || ' ' || occurred_at_format)
+           'time ' || occurred_at_from || ' ' || occurred_at_format,
+           'content ' || coalesce(nullif(content_from, '{body}'), CASE WHEN content_from IS NULL THEN 'none' END))
 FROM webhook_bridge.providers WHERE builtin ORDER BY name COLLATE "C";
 
 -- handshakes

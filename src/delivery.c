@@ -5,7 +5,8 @@
  *
  * Decides in the order that keeps strangers away from the tables: method, size,
  * signature; answers handshakes, which are not stored; then reads topic, id,
- * source and time by the provider's templates.  Touches no table itself.
+ * source and time by the provider's templates, and makes of them by what another
+ * attempt is recognised.  Touches no table itself.
  *
  * Texts are allocated in the current memory context, which is the batch's.
  *
@@ -18,6 +19,7 @@
 
 #include "datum.h"
 #include "delivery.h"
+#include "digest.h"
 #include "guc.h"
 #include "json_scan.h"
 #include "urlencoded.h"
@@ -25,12 +27,26 @@
 /* What is stored where a token stood, which is the secret itself. */
 #define MASKED_TOKEN "***"
 
+/* What a key made of the content begins with. */
+#define CONTENT_KEY "sha256:"
+
+/* Where the text goes that identifies a delivery by its content. */
+typedef struct Content
+{
+	WbSha256 digest;
+	bool is_empty;
+} Content;
+
 static void refuse(WbDelivery *delivery, WbAnswer answer, const char *reason);
 static bool carries_delivery(const WbDelivery *delivery, WbMessage *message);
 static void remember_token(WbDelivery *delivery);
 static bool answer_handshake(WbDelivery *delivery, const WbMessage *message);
 static bool verify(WbDelivery *delivery, WbMessage *message, TimestampTz now);
 static void extract(WbDelivery *delivery, WbMessage *message);
+static char *identify(const WbDelivery *delivery, const WbMessage *message);
+static char *identify_content(const WbDelivery *delivery, const WbMessage *message);
+static bool content_sink(void *arg, const char *data, size_t len);
+static bool add_field(Content *content, const char *field);
 static bool storable_text(const char *text, size_t len);
 static bool is_token(const WbDelivery *delivery, WbPartKind kind, WbSlice name);
 static void append_json_string(StringInfo out, WbSlice text);
@@ -53,6 +69,7 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 	delivery->refused_by = NULL;
 	delivery->verified = false;
 	delivery->secret_label = NULL;
+	delivery->dedup_key = NULL;
 	memset(delivery->field, 0, sizeof(delivery->field));
 
 	if (endpoint == NULL)
@@ -105,6 +122,7 @@ wb_delivery_judge(WbDelivery *delivery, const WbEndpoint *endpoint, TimestampTz 
 		return;
 	message.secret = wb_slice(NULL, 0); /* nothing that is stored may contain it */
 	extract(delivery, &message);
+	delivery->dedup_key = identify(delivery, &message);
 	delivery->answer = WB_ANSWER_STORED;
 }
 
@@ -250,6 +268,62 @@ extract(WbDelivery *delivery, WbMessage *message)
 		else
 			delivery->field[WB_FIELD_OCCURRED_AT] = NULL;
 	}
+}
+
+/*
+ * By what another attempt of the same delivery is recognised, NULL if by nothing.
+ * Only verified deliveries take part, or a stranger could make us drop somebody
+ * else's.
+ */
+static char *
+identify(const WbDelivery *delivery, const WbMessage *message)
+{
+	if (!delivery->verified || delivery->endpoint->dedup == WB_DEDUP_NONE)
+		return NULL;
+	return delivery->endpoint->dedup == WB_DEDUP_ID ? delivery->field[WB_FIELD_EXTERNAL_ID]
+													: identify_content(delivery, message);
+}
+
+/*
+ * A digest of topic, source and what the provider says to identify a delivery.
+ * If that is missing or empty, as the body of a notice may be, it identifies
+ * nothing, and no delivery must be lost for that.
+ */
+static char *
+identify_content(const WbDelivery *delivery, const WbMessage *message)
+{
+	const WbProvider *provider = delivery->endpoint->provider;
+	char hex[WB_SHA256_HEX + 1] = {0};
+	Content content = {.is_empty = true};
+	bool found;
+
+	if (!provider->has_content)
+		return NULL;
+	wb_sha256_begin(&content.digest);
+	found = add_field(&content, delivery->field[WB_FIELD_TOPIC]) &&
+			add_field(&content, delivery->field[WB_FIELD_SOURCE]) &&
+			wb_template_eval(&provider->content, message, content_sink, &content, NULL) &&
+			!content.is_empty;
+	found &= wb_sha256_end_hex(&content.digest, hex);
+	return found ? psprintf(CONTENT_KEY "%s", hex) : NULL;
+}
+
+static bool
+content_sink(void *arg, const char *data, size_t len)
+{
+	Content *content = (Content *) arg;
+
+	content->is_empty &= len == 0;
+	return wb_sha256_sink(&content->digest, data, len);
+}
+
+/* With its zero byte, which a field does not contain, and a byte that tells null from empty. */
+static bool
+add_field(Content *content, const char *field)
+{
+	return field ? wb_sha256_sink(&content->digest, "+", 1) &&
+					   wb_sha256_sink(&content->digest, field, strlen(field) + 1)
+				 : wb_sha256_sink(&content->digest, "-", 1);
 }
 
 /* Whether bytes off the wire, taken as UTF-8, are a value of type text here. */

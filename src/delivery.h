@@ -47,6 +47,7 @@ typedef struct WbDelivery
 	const char *secret_label; /* of the secret that matched, or NULL */
 	char *field[WB_FIELDS];   /* NULL if not found; in the database encoding */
 	TimestampTz occurred_at;  /* if field[WB_FIELD_OCCURRED_AT] */
+	char *dedup_key;          /* by which another attempt is recognised, or NULL */
 
 	/* what wb_self_test_claim() finds */
 	const char *self_test; /* the consumer that alone is offered it, or NULL: all that want it */

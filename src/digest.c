@@ -3,9 +3,9 @@
  * digest.c
  *	  Digests that are not a signature's.
  *
- * What a handshake asks for is computed here, a few bytes at a time; signatures
- * of deliveries have prepared keys of their own in signature.c.  Owns nothing
- * and keeps no state; re-entrant.
+ * What a handshake asks for, and by what the content of a delivery is known
+ * again; signatures of deliveries have prepared keys of their own in
+ * signature.c.  Keeps no state but the caller's; re-entrant.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,5 +35,43 @@ wb_hmac_sha256_hex(WbSlice key, WbSlice text, char *hex)
 	if (!done)
 		ERR_clear_error();
 	OPENSSL_cleanse(digest, sizeof(digest));
+	return done;
+}
+
+void
+wb_sha256_begin(WbSha256 *digest)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+
+	if (context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+	{
+		EVP_MD_CTX_free(context);
+		context = NULL;
+	}
+	digest->context = context;
+}
+
+bool
+wb_sha256_sink(void *arg, const char *data, size_t len)
+{
+	WbSha256 *digest = (WbSha256 *) arg;
+
+	return digest->context != NULL && EVP_DigestUpdate(digest->context, data, len) == 1;
+}
+
+bool
+wb_sha256_end_hex(WbSha256 *digest, char *hex)
+{
+	WbTextBuffer out = {hex, 0, WB_SHA256_HEX};
+	unsigned char bytes[EVP_MAX_MD_SIZE];
+	unsigned int len = 0;
+	bool done = digest->context != NULL &&
+				EVP_DigestFinal_ex(digest->context, bytes, &len) == 1 &&
+				wb_hex_put(&out, bytes, len);
+
+	if (!done)
+		ERR_clear_error();
+	EVP_MD_CTX_free(digest->context);
+	digest->context = NULL;
 	return done;
 }

@@ -64,7 +64,7 @@ static SPIPlanPtr load_plan = NULL;
 	"p.handshake_if, p.handshake_equals, p.handshake_reply, "                                                  \
 	"p.handshake_type = 'application/json', p.handshake_signed, "                                              \
 	"p.topic_from, p.external_id_from, p.source_from, p.webhook_remote_id_from, "                              \
-	"p.error_code_from, p.occurred_at_from, " WB_SCHEME_COLUMNS                                                \
+	"p.error_code_from, p.occurred_at_from, p.content_from, " WB_SCHEME_COLUMNS                                \
 	" FROM webhook_bridge.endpoints e JOIN webhook_bridge.providers p ON p.name = e.provider"                  \
 	" WHERE e.path = ANY ($1) AND e.enabled"
 
@@ -91,7 +91,8 @@ enum LoadColumn
 	COL_HANDSHAKE_IS_JSON,
 	COL_HANDSHAKE_SIGNED,
 	COL_FIRST_FIELD,
-	COL_FIRST_SCHEME = COL_FIRST_FIELD + WB_FIELDS
+	COL_CONTENT = COL_FIRST_FIELD + WB_FIELDS,
+	COL_FIRST_SCHEME
 };
 
 static void reset_cache(void);
@@ -99,6 +100,7 @@ static void load(const WbSlice *paths, int count);
 static WbEndpoint *make_endpoint(HeapTuple row, TupleDesc desc, const WbProvider *provider);
 static void make_secrets(WbEndpoint *endpoint, HeapTuple row, TupleDesc desc);
 static const WbProvider *make_provider(HeapTuple row, TupleDesc desc);
+static bool make_template(const char *provider, char *text, WbTemplate *template);
 static void make_handshake(WbProvider *provider, HeapTuple row, TupleDesc desc);
 static void forget_keys(void *argument);
 static CacheEntry *find_cached(WbSlice path);
@@ -229,6 +231,7 @@ make_endpoint(HeapTuple row, TupleDesc desc, const WbProvider *provider)
 {
 	WbEndpoint *endpoint = palloc0(sizeof(WbEndpoint));
 	char *notify = text_column(row, desc, COL_NOTIFY);
+	char *dedup = text_column(row, desc, COL_DEDUP);
 	Datum *names;
 	Datum *values;
 	bool isnull;
@@ -240,7 +243,9 @@ make_endpoint(HeapTuple row, TupleDesc desc, const WbProvider *provider)
 	endpoint->notify = strcmp(notify, "event") == 0   ? WB_NOTIFY_EVENT
 					   : strcmp(notify, "batch") == 0 ? WB_NOTIFY_BATCH
 													  : WB_NOTIFY_NONE;
-	endpoint->dedup = strcmp(text_column(row, desc, COL_DEDUP), "id") == 0;
+	endpoint->dedup = strcmp(dedup, "id") == 0        ? WB_DEDUP_ID
+					  : strcmp(dedup, "content") == 0 ? WB_DEDUP_CONTENT
+													  : WB_DEDUP_NONE;
 	endpoint->max_body_size = isnull ? 0 : DatumGetInt32(limit);
 	endpoint->allow_unverified = DatumGetBool(column(row, desc, COL_ALLOW_UNVERIFIED, &isnull));
 	endpoint->url = wb_slice_cstring(psprintf("%s%s", cache_base_url,
@@ -331,17 +336,8 @@ make_provider(HeapTuple row, TupleDesc desc)
 	if (!wb_time_format_parse(wb_slice_cstring(format), &fresh.occurred_at_format))
 		elog(ERROR, "provider \"%s\" has an unknown time format", name);
 	for (int i = 0; i < WB_FIELDS; i++)
-	{
-		char *text = text_column(row, desc, COL_FIRST_FIELD + i);
-		WbTemplateError error;
-
-		if (text == NULL)
-			continue;
-		if (!wb_template_parse(wb_slice_cstring(text), &fresh.field[i], &error))
-			elog(ERROR, "provider \"%s\" has a bad template: %s", name, error.problem);
-		fresh.has_field[i] = true;
-	}
-
+		fresh.has_field[i] = make_template(name, text_column(row, desc, COL_FIRST_FIELD + i), &fresh.field[i]);
+	fresh.has_content = make_template(name, text_column(row, desc, COL_CONTENT), &fresh.content);
 	make_handshake(&fresh, row, desc);
 
 	/* entered only now, so that an error leaves no half-made provider behind */
@@ -349,6 +345,19 @@ make_provider(HeapTuple row, TupleDesc desc)
 	strlcpy(fresh.name, name, sizeof(fresh.name));
 	*provider = fresh;
 	return provider;
+}
+
+/* False if there is none, which text == NULL stands for. */
+static bool
+make_template(const char *provider, char *text, WbTemplate *template)
+{
+	WbTemplateError error;
+
+	if (text == NULL)
+		return false;
+	if (!wb_template_parse(wb_slice_cstring(text), template, &error))
+		elog(ERROR, "provider \"%s\" has a bad template: %s", provider, error.problem);
+	return true;
 }
 
 static void

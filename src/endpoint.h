@@ -38,6 +38,8 @@ typedef struct WbProvider
 	bool has_field[WB_FIELDS];
 	WbTemplate field[WB_FIELDS];
 	WbTimeFormat occurred_at_format;
+	bool has_content; /* something in a delivery tells it from all others */
+	WbTemplate content;
 	WbHandshake handshake;
 } WbProvider;
 
@@ -47,6 +49,14 @@ typedef enum WbNotify
 	WB_NOTIFY_EVENT, /* one per event */
 	WB_NOTIFY_BATCH  /* one per endpoint and transaction */
 } WbNotify;
+
+/* By what a repeated delivery is known. */
+typedef enum WbDedup
+{
+	WB_DEDUP_NONE,
+	WB_DEDUP_ID, /* the external id */
+	WB_DEDUP_CONTENT
+} WbDedup;
 
 typedef struct WbSecret
 {
@@ -60,7 +70,7 @@ typedef struct WbEndpoint
 	char *name;
 	char *channel;
 	WbNotify notify;
-	bool dedup;        /* deliveries are recognised by their external id */
+	WbDedup dedup;
 	int max_body_size; /* bytes */
 	bool allow_unverified;
 	WbSlice url; /* configured, without a query */

@@ -176,9 +176,8 @@ wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 }
 
 /*
- * Enters the ids that providers gave their deliveries into the ledger.  Who
- * finds the place taken is a duplicate.  Only verified deliveries take part,
- * or a stranger could make us drop somebody else's.
+ * Enters what identifies the deliveries into the ledger.  Who finds the place
+ * taken is a duplicate.
  *
  * Keys are entered in one order by all receivers: two batches that carry the
  * same keys then wait for each other and never both at once, which would be a
@@ -194,8 +193,7 @@ recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
 	Tuplestorestate *rows;
 
 	for (int i = 0; i < count; i++)
-		if (deliveries[i]->endpoint->dedup && deliveries[i]->verified &&
-			deliveries[i]->field[WB_FIELD_EXTERNAL_ID] != NULL)
+		if (deliveries[i]->dedup_key != NULL)
 			keyed[keyed_count++] = deliveries[i];
 	if (keyed_count == 0)
 		return;
@@ -208,7 +206,7 @@ recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
 		bool nulls[lengthof(key_names)] = {false};
 
 		values[0] = CStringGetTextDatum(keyed[i]->endpoint->name);
-		values[1] = CStringGetTextDatum(keyed[i]->field[WB_FIELD_EXTERNAL_ID]);
+		values[1] = CStringGetTextDatum(keyed[i]->dedup_key);
 		values[2] = Int64GetDatum(keyed[i]->id);
 		values[3] = TimestampTzGetDatum(now);
 		tuplestore_putvalues(rows, key_feed.desc, values, nulls);
@@ -243,7 +241,7 @@ compare_keys(const void *a, const void *b)
 	int order = strcmp(left->endpoint->name, right->endpoint->name);
 
 	if (order == 0)
-		order = strcmp(left->field[WB_FIELD_EXTERNAL_ID], right->field[WB_FIELD_EXTERNAL_ID]);
+		order = strcmp(left->dedup_key, right->dedup_key);
 	if (order == 0)
 		order = compare_ids(&left->id, &right->id);
 	return order;

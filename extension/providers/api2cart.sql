@@ -287,5 +287,5 @@ VALUES
      'webhook_bridge.api2cart_request', 'webhook_bridge.api2cart_response', '{api_key,store_key}', 'store_key',
      '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]+)*/v1[.][01]/?$', 'https://api.api2cart.com/v1.1',
      'The secret is the account''s store_key. Notices of a lost connection to the store arrive as events '
-     'with error_code set. Deliveries have no id, so that repeated ones are not recognised.',
+     'with error_code set. Deliveries have no id: dedup => ''content'' recognises repeated ones.',
      'vector');

@@ -197,10 +197,11 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.ecomanager_response(text, integer, jsonb, text) IS
 'Private: answers of Ecomanager''s management API';
 
+-- Nothing but content tells deliveries apart; what a GET carries is in its query.
 INSERT INTO webhook_bridge.providers
     (name, title, builtin, encoding, signature_from, get_deliveries, topic_from, source_from,
      webhook_remote_id_from, request_function, response_function, credentials,
-     base_url_pattern, base_url_example, update_needs_current, topics, remarks, evidence)
+     base_url_pattern, base_url_example, update_needs_current, topics, content_from, remarks, evidence)
 VALUES
     ('ecomanager', 'Ecomanager', true,
      'auto', 'header:X-Ecomanager-Signature',
@@ -209,6 +210,7 @@ VALUES
      'webhook_bridge.ecomanager_request', 'webhook_bridge.ecomanager_response', '{token}',
      '^https?://[^/?#@[:space:]]+(/[^?#[:space:]]*)?$', 'https://shop.ecomanager.dz', true,
      '{OrderCreated,OrderDeleted,OrderStatusChanged,OrderConfirmationStatusChanged,OrderShippingStatusChanged}',
+     '{header:X-Ecomanager-Webhook-ID?} {url} {body}',
      'The secret is the webhook''s. Create the endpoint before the webhook and register with http_method '
      'post. Topic and source are not signed. The documentation does not say whether the signature is hex '
      'or base64; both are accepted.',

@@ -102,6 +102,8 @@ make_target(Target *target, WbSlice *rest)
 								   : has_option(options, 'i') ? WB_TIME_ISO8601
 															  : WB_TIME_SECONDS;
 	provider->get_deliveries = true;
+	provider->has_content = provider->has_field[WB_FIELD_SOURCE];
+	provider->content = provider->field[WB_FIELD_SOURCE];
 
 	handshake.condition = next_line(rest);
 	handshake.equals = next_line(rest);
@@ -119,6 +121,7 @@ make_target(Target *target, WbSlice *rest)
 	target->secret.expires_at = DT_NOEND;
 	target->endpoint.name = "shop";
 	target->endpoint.provider = provider;
+	target->endpoint.dedup = has_option(options, 'c') ? WB_DEDUP_CONTENT : WB_DEDUP_ID;
 	target->endpoint.allow_unverified = has_option(options, 'u');
 	target->endpoint.url = wb_slice_cstring("https://example.com/hooks/shop");
 	target->endpoint.params = &param;

@@ -41,7 +41,7 @@ like($out,
 # --- The other statements ----------------------------------------------------
 
 my %result;
-for my $text ("'ecomanager', secret", 'change it at the provider', 'log_min_error_statement', "'acme', 'Acme'", "verify('acme'",
+for my $text ("'ecomanager', secret", 'change it at the provider', "SET dedup = 'content'", 'log_min_error_statement', "'acme', 'Acme'", "verify('acme'",
     'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE shop_worker', 'CREATE ROLE webhook_receiver', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
     "self_test('orders')", 'LISTEN webhook_bridge;                ')
 {
