@@ -17,7 +17,9 @@ CREATE TABLE webhook_bridge.endpoints (
     params jsonb NOT NULL DEFAULT '{}',
     account text
         CONSTRAINT endpoints_account_fkey REFERENCES webhook_bridge.accounts ON UPDATE CASCADE,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    retention interval DEFAULT '30 days',
+    dedup_retention interval NOT NULL DEFAULT '7 days'
 );
 COMMENT ON TABLE webhook_bridge.endpoints IS
 'Local addresses that receive the deliveries of one provider each; a change takes effect for the first request after its commit';
@@ -39,6 +41,10 @@ COMMENT ON COLUMN webhook_bridge.endpoints.params IS
 COMMENT ON COLUMN webhook_bridge.endpoints.account IS
 'Whose deliveries it receives, if webhooks are managed from here';
 COMMENT ON COLUMN webhook_bridge.endpoints.created_at IS 'When the endpoint was created';
+COMMENT ON COLUMN webhook_bridge.endpoints.retention IS
+'How long events are kept, at least; they go when the whole day (UTC) is older. Null: for ever';
+COMMENT ON COLUMN webhook_bridge.endpoints.dedup_retention IS
+'How long repeated deliveries are recognised, at least';
 
 CREATE FUNCTION webhook_bridge.check_endpoint()
 RETURNS trigger
@@ -93,6 +99,18 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'It is not between 1 and 67108864 bytes.',
                   HINT = 'Null stands for the setting webhook_bridge.max_body_size.';
+    END IF;
+    IF NEW.retention NOT BETWEEN '1 day' AND '1000 years' THEN
+        RAISE EXCEPTION 'invalid value for retention: %', NEW.retention
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is not between 1 day and 1000 years. Events are kept in partitions of a day each.',
+                  HINT = 'For example "90 days"; null keeps events for ever.';
+    END IF;
+    IF (NEW.dedup_retention > '0' AND NEW.dedup_retention <= '1000 years') IS NOT TRUE THEN
+        RAISE EXCEPTION 'invalid value for dedup_retention: %', NEW.dedup_retention
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is not longer than 0 and at most 1000 years.',
+                  HINT = 'For example "7 days", within which providers have given up repeating a delivery.';
     END IF;
     IF (jsonb_typeof(NEW.params) = 'object'
         AND NOT jsonb_path_exists(NEW.params, '$.* ? (@.type() <> "string")')) IS NOT TRUE THEN
@@ -206,7 +224,9 @@ CREATE TYPE webhook_bridge.endpoint_info AS (
     allow_unverified boolean,
     enabled boolean,
     params jsonb,
-    account text
+    account text,
+    retention interval,
+    dedup_retention interval
 );
 COMMENT ON TYPE webhook_bridge.endpoint_info IS
 'An endpoint with its delivery URL, which is what to register at the provider';
@@ -242,7 +262,9 @@ CREATE FUNCTION webhook_bridge.create_endpoint(
     max_body_size integer DEFAULT NULL,
     allow_unverified boolean DEFAULT false,
     params jsonb DEFAULT '{}',
-    account text DEFAULT NULL)
+    account text DEFAULT NULL,
+    retention interval DEFAULT '30 days',
+    dedup_retention interval DEFAULT '7 days')
 RETURNS webhook_bridge.endpoint_info
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -295,9 +317,10 @@ BEGIN
     END IF;
 
     INSERT INTO webhook_bridge.endpoints
-        (name, provider, path, channel, notify, dedup, max_body_size, allow_unverified, params, account)
+        (name, provider, path, channel, notify, dedup, max_body_size, allow_unverified, params, account,
+         retention, dedup_retention)
     VALUES (name, provider, coalesce(path, '/hooks/' || name), channel, notify, dedup,
-            max_body_size, allow_unverified, params, account)
+            max_body_size, allow_unverified, params, account, retention, dedup_retention)
     RETURNING * INTO created;
     IF secret IS NOT NULL THEN
         INSERT INTO webhook_bridge.secrets (endpoint, label, secret)
@@ -306,12 +329,13 @@ BEGIN
 
     SELECT created.name, created.provider, webhook_bridge.delivery_url(created.name), created.path,
            created.channel, created.notify, created.dedup, created.max_body_size,
-           created.allow_unverified, created.enabled, created.params, created.account
+           created.allow_unverified, created.enabled, created.params, created.account,
+           created.retention, created.dedup_retention
     INTO result;
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION webhook_bridge.create_endpoint(text, text, text, text, text, text, text, integer, boolean, jsonb, text) IS
+COMMENT ON FUNCTION webhook_bridge.create_endpoint(text, text, text, text, text, text, text, integer, boolean, jsonb, text, interval, interval) IS
 'Creates an endpoint and returns it with its delivery URL. The secret is required where the provider signs, except where one is made at random or is the account''s';
 
 CREATE FUNCTION webhook_bridge.drop_endpoint(name text)

@@ -115,17 +115,18 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.create_event_partitions(date, integer) IS
-'Makes the partitions of events for a number of days (UTC) that are not there yet, and returns how many. The receivers call it by themselves';
+'Makes the partitions of events for a number of days (UTC) that are not there yet, and returns how many. Receivers and keeper call it by themselves';
 
+-- Rows come and go all the time: vacuumed early, so that their room is used again.
 CREATE TABLE webhook_bridge.dedup (
     event_id bigint NOT NULL,
     received_at timestamptz NOT NULL,
     endpoint text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,
     CONSTRAINT dedup_pkey PRIMARY KEY (endpoint, key)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 COMMENT ON TABLE webhook_bridge.dedup IS
-'Ledger by which duplicates are recognised; a row may outlive the event';
+'Ledger by which duplicates are recognised; a row is kept for the endpoint''s dedup_retention, whatever becomes of the event';
 COMMENT ON COLUMN webhook_bridge.dedup.event_id IS 'The event that was stored';
 COMMENT ON COLUMN webhook_bridge.dedup.received_at IS 'When it was stored';
 COMMENT ON COLUMN webhook_bridge.dedup.endpoint IS 'Name of the endpoint';

@@ -11,3 +11,4 @@ REVOKE ALL ON SCHEMA webhook_bridge FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA webhook_bridge TO pg_monitor;
 GRANT EXECUTE ON FUNCTION webhook_bridge.status() TO pg_monitor;
+GRANT SELECT ON webhook_bridge.maintenance TO pg_monitor;

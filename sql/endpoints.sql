@@ -9,6 +9,12 @@ SELECT name, replace(url, webhook_bridge.base_url(), 'BASE') AS url, channel, no
 FROM webhook_bridge.create_endpoint('store', 'shoplazza', 's3cret', path => '/in/store', channel => 'Store',
      notify => 'batch', dedup => 'none', max_body_size => 5000, params => '{"a": "b"}');
 
+SELECT retention, dedup_retention FROM webhook_bridge.create_endpoint('defaults', 'ecomanager', 'k');
+SELECT retention, dedup_retention
+FROM webhook_bridge.create_endpoint('archive', 'ecomanager', 'k', retention => NULL, dedup_retention => '1 hour');
+UPDATE webhook_bridge.endpoints SET retention = '1 minute' WHERE name = 'defaults';
+SELECT webhook_bridge.drop_endpoint('defaults'), webhook_bridge.drop_endpoint('archive');
+
 -- a provider without signatures gets a random token, part of the URL
 SELECT regexp_replace(url, '^.*\?token=[0-9a-f]{64}$', 'a token of 64 digits') AS url
 FROM webhook_bridge.create_endpoint('pos', 'blaze', params => '{"topic": "NEW_MEMBER"}');
@@ -59,6 +65,12 @@ SELECT dedup FROM webhook_bridge.create_endpoint('contents', 'ecomanager', 'k', 
 UPDATE webhook_bridge.endpoints SET provider = 'dropbox' WHERE name = 'contents';
 SELECT webhook_bridge.drop_endpoint('contents');
 SELECT webhook_bridge.create_endpoint('x', 'github', 'k', max_body_size => 0);
+SELECT webhook_bridge.create_endpoint('x', 'github', 'k', retention => '23 hours');
+SELECT webhook_bridge.create_endpoint('x', 'github', 'k', retention => '-30 days');
+SELECT webhook_bridge.create_endpoint('x', 'github', 'k', retention => '1001 years');
+SELECT webhook_bridge.create_endpoint('x', 'github', 'k', dedup_retention => '0');
+SELECT webhook_bridge.create_endpoint('x', 'github', 'k', dedup_retention => '1001 years');
+SELECT webhook_bridge.create_endpoint('x', 'github', 'k', dedup_retention => NULL);
 SELECT webhook_bridge.create_endpoint('x', 'github', 'k', params => '[]');
 SELECT webhook_bridge.create_endpoint('x', 'github', 'k', params => '{"a": 1}');
 SELECT webhook_bridge.create_endpoint('shop', 'github', 'k');

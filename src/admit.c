@@ -100,7 +100,7 @@ require_catalog(void)
 
 	if (!prepared)
 	{
-		wb_catalog_init();
+		wb_catalog_init(true);
 		prepared = true;
 	}
 	wb_catalog_doubt();

@@ -34,6 +34,7 @@
 #include "rejection.h"
 #include "self_test.h"
 #include "store.h"
+#include "worker.h"
 
 /*
  * The longest that storing a batch may take, for locks, triggers or a standby,
@@ -112,7 +113,6 @@ static TimestampTz deadline_from(TimestampTz now);
 static bool run_transaction(const char *doing, WbWork work, void *argument, TimestampTz until,
 							WbFailure *failure);
 static void log_failure(const char *doing, ErrorData *error);
-static bool may_quote(int sqlstate);
 static bool befalls_all(int sqlstate);
 static bool store_group(WbDelivery **group, int count, TimestampTz until, WbFailure *failure);
 static void judge_and_store(void *argument);
@@ -417,7 +417,7 @@ static void
 make_partitions(void *argument)
 {
 	if (wb_catalog()->ready)
-		wb_store_partitions(GetCurrentTransactionStartTimestamp());
+		(void) wb_store_partitions(GetCurrentTransactionStartTimestamp());
 }
 
 /*
@@ -549,17 +549,6 @@ run_transaction(const char *doing, WbWork work, void *argument, TimestampTz unti
 	return committed;
 }
 
-/* Whether messages of an error contain what was given: values, or a user's words. */
-static bool
-may_quote(int sqlstate)
-{
-	int class = ERRCODE_TO_CATEGORY(sqlstate);
-
-	return class == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
-		   class == ERRCODE_TO_CATEGORY(ERRCODE_PLPGSQL_ERROR) ||
-		   class == ERRCODE_TO_CATEGORY(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION);
-}
-
 /*
  * Says in the log what went wrong, without detail, context and statement,
  * which may quote a delivery.  Errors of one kind are said once in a while.
@@ -579,14 +568,14 @@ log_failure(const char *doing, ErrorData *error)
 	}
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 may_quote(error->sqlerrcode)
+			 wb_error_may_quote(error->sqlerrcode)
 				 ? errmsg("webhook_bridge failed in %s: error %s, whose message may quote a delivery",
 						  doing, unpack_sql_state(error->sqlerrcode))
 				 : errmsg("webhook_bridge failed in %s: %s", doing, error->message),
 			 errdetail("What could not be stored is answered 503, and what could not be recorded is lost. "
 					   "Failures not logged since the last message: " UINT64_FORMAT ".",
 					   suppressed),
-			 may_quote(error->sqlerrcode)
+			 wb_error_may_quote(error->sqlerrcode)
 				 ? errhint("A trigger, an index or a constraint on a table of webhook_bridge raised it.")
 				 : 0));
 	*last = now;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * catalog.c
- *	  What CREATE EXTENSION made, and the role in which receivers use it.
+ *	  What CREATE EXTENSION made, and the role in which we use it.
  *
  * A receiver keeps the OIDs of the extension's tables and notices through the
  * relation cache that something about them changed: CREATE, ALTER and DROP
@@ -10,10 +10,10 @@
  * or takes a lock; they only raise a number here, and whoever caches something
  * compares it at the start of the next transaction.
  *
- * All work on tables is done between wb_begin() and wb_commit(): in the role
- * that webhook_bridge.role names, or the tables' owner, as a security-restricted
- * operation, so that a trigger or an index expression on them can do no more
- * than that role could.  A role that does not exist or lacks a privilege is said
+ * All work on tables is done between wb_begin() and wb_commit(): receivers' in the
+ * role that webhook_bridge.role names, or the tables' owner, the keeper's in that of
+ * the owner, as a security-restricted operation, so that a trigger or an index
+ * expression on them can do no more than that role could.  A role that does not exist or lacks a privilege is said
  * in the log once, and nothing is done until that is mended: "ready" is false.
  *
  *-------------------------------------------------------------------------
@@ -59,11 +59,13 @@ static uint64 checked_generation = 0; /* at the last look */
 static Oid role;                      /* that transactions are done in, if catalog.ready */
 static uint64 role_generation = 0;    /* when catalog.ready was found out */
 static char *role_problem = NULL;     /* what was said of the role last, so that it is said once */
+static bool warns_of_version = false;
 static bool warned_version = false;
 static int guc_level = 0;              /* of settings in this transaction, 0 if none */
 static bool relies_on_commits = false; /* this transaction; see wb_rely_on_commits() */
 static bool promises_nothing = false;  /* this transaction; see wb_promise_nothing() */
 
+static void begin(bool as_owner);
 static void note_invalidation(Datum argument, Oid relation);
 static bool extension_usable(void);
 static void resolve(void);
@@ -73,10 +75,14 @@ static bool has_privilege(PGFunction test, Oid of_role, Oid object, const char *
 static void say_of_role(const char *name, int sqlstate, const char *problem, const char *hint);
 static bool standbys_have(XLogRecPtr position, int level);
 
-/* Called once in a receiver, before its first transaction. */
+/*
+ * Called once in a process, before its first transaction.  One that receives says
+ * so if it cannot, because the version is another.
+ */
 void
-wb_catalog_init(void)
+wb_catalog_init(bool receives)
 {
+	warns_of_version = receives;
 	CacheRegisterRelcacheCallback(note_invalidation, (Datum) 0);
 }
 
@@ -159,7 +165,7 @@ extension_usable(void)
 		char *version = isnull ? pstrdup("") : TextDatumGetCString(datum);
 
 		usable = strcmp(version, WB_SQL_VERSION) == 0;
-		if (!usable && !warned_version)
+		if (!usable && warns_of_version && !warned_version)
 			ereport(WARNING,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("webhooks are not received because extension \"webhook_bridge\" has version %s",
@@ -335,6 +341,19 @@ say_of_role(const char *name, int sqlstate, const char *problem, const char *hin
 void
 wb_begin(void)
 {
+	begin(false);
+}
+
+/* The same for what webhook_bridge.role need not be able to do. */
+void
+wb_begin_as_owner(void)
+{
+	begin(true);
+}
+
+static void
+begin(bool as_owner)
+{
 	relies_on_commits = false;
 	promises_nothing = false;
 	SetCurrentStatementStartTimestamp();
@@ -342,6 +361,11 @@ wb_begin(void)
 	guc_level = 0;
 	if (!wb_catalog_check())
 		catalog.ready = false;
+	else if (as_owner)
+	{
+		role = catalog.owner;
+		catalog.ready = true;
+	}
 	else if (!catalog.ready || role_generation != generation)
 		check_role();
 	if (catalog.ready)

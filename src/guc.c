@@ -50,6 +50,7 @@ int wb_keepalive_timeout_ms;
 int wb_max_batch;
 int wb_max_buffered_kb;
 int wb_max_rejections;
+int wb_keeper_interval_s;
 int wb_http_timeout_ms;
 int wb_http_connect_timeout_ms;
 int wb_http_max_response_kb;
@@ -135,7 +136,7 @@ define_listening(void)
 				  &wb_tls_client_ca_file, "", NULL);
 	define_int("webhook_bridge.receivers",
 			   "Sets the number of receiver processes.",
-			   "Each takes one of max_worker_processes, and the launcher another one.",
+			   "Each takes one of max_worker_processes, and launcher and keeper take two more.",
 			   &wb_receivers, 1, 0, WB_MAX_RECEIVERS, 0);
 	define_string("webhook_bridge.public_url",
 				  "Sets the URL under which providers reach the receiver.",
@@ -189,6 +190,10 @@ define_limits(void)
 			   "Sets the maximum number of refused deliveries kept per endpoint.",
 			   "The newest are kept, in webhook_bridge.rejections; 0 keeps none.",
 			   &wb_max_rejections, 100, 0, 10000, 0);
+	define_int("webhook_bridge.keeper_interval",
+			   "Sets the time after which the keeper looks for what to make, drop and delete again.",
+			   "0 stops the keeper.",
+			   &wb_keeper_interval_s, 60, 0, 24 * 60 * 60, GUC_UNIT_S);
 }
 
 /* How sessions call providers. */

@@ -33,6 +33,7 @@ extern int wb_keepalive_timeout_ms;
 extern int wb_max_batch;
 extern int wb_max_buffered_kb;
 extern int wb_max_rejections;
+extern int wb_keeper_interval_s; /* 0: no keeper */
 extern int wb_http_timeout_ms;
 extern int wb_http_connect_timeout_ms;
 extern int wb_http_max_response_kb;

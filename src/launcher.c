@@ -1,21 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *	  The process that keeps the receivers running.
+ *	  The process that keeps the receivers and the keeper running.
  *
  * A background worker can connect to one database only, and only once, and
  * fails if that database does not exist.  The launcher therefore connects to
- * none: it reads pg_database, and starts receivers when there is a database
+ * none: it reads pg_database, and starts the others when there is a database
  * for them to connect to.  It never receives anything itself.
  *
  * It works level-triggered: each turn compares the slots in shared memory with
  * what the settings ask for and mends the difference, so that a lost signal, a
- * failed fork or its own restart leaves nothing behind.  A receiver that keeps
+ * failed fork or its own restart leaves nothing behind.  A process that keeps
  * ending soon after its start is started again ever more slowly.
  *
- * Who drops, renames, moves or copies the receivers' database locks it and then
- * waits some seconds for its sessions to end.  The launcher looks at that lock
- * and ends the receivers while it is held, so that nobody has to stop them first.
+ * Who drops, renames, moves or copies their database locks it and then waits
+ * some seconds for its sessions to end.  The launcher looks at that lock and ends
+ * them while it is held, so that nobody has to stop them first.
  *
  * PostgreSQL takes room in its NOTIFY queue back when something is added, which a
  * full queue does not let happen: it would stay full for ever, also without the
@@ -70,8 +70,8 @@
 
 #define TURN_MS 500             /* how soon a new database is noticed */
 #define LOCKED_MS 100           /* a shorter lock on the database is nothing: who is refused takes it, too */
-#define START_PATIENCE_MS 10000 /* for a receiver to attach to its slot */
-#define HEALTHY_MS 10000        /* a receiver that lived longer is restarted at once */
+#define START_PATIENCE_MS 10000 /* for a process to attach to its slot */
+#define HEALTHY_MS 10000        /* what lived longer is restarted at once */
 #define MAX_BACKOFF_MS 5000     /* providers give up after some seconds */
 #define QUEUE_INTERVAL_MS 5000  /* between looks at the NOTIFY queue */
 
@@ -80,9 +80,10 @@ typedef struct SlotHistory
 {
 	TimestampTz started_at; /* last start, 0 if none */
 	int backoff_ms;         /* pause before the next start */
+	bool lacks_slot;        /* of max_worker_processes, at the last attempt */
 } SlotHistory;
 
-static SlotHistory history[WB_MAX_RECEIVERS];
+static SlotHistory history[WB_SLOTS];
 static bool warned_no_slot = false;
 static TimestampTz locked_since = 0; /* the database, 0 if it is not */
 
@@ -91,9 +92,11 @@ static bool is_locked(Oid database);
 static void tidy_notify_queue(void);
 static bool is_registered(void);
 static void reconcile(Oid database);
-static bool start_receiver(int index, Oid database, TimestampTz now);
-static void say_no_slot(int missing);
-static bool register_receiver(int index, Oid database);
+static void start_worker(int index, Oid database, TimestampTz now);
+static void note_missing(Oid database);
+static void say_no_slot(int missing, bool keeper_only);
+static int own_processes(void);
+static bool register_worker(int index, Oid database);
 
 /*
  * Registers the launcher, or says why there is none: PostgreSQL does not name
@@ -118,7 +121,7 @@ wb_launcher_init(void)
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "webhook_bridge_launcher_main");
 	RegisterBackgroundWorker(&worker);
 	if (!is_registered())
-		say_no_slot(wb_receivers + 1);
+		say_no_slot(own_processes(), false);
 }
 
 /* Whether there was room for the launcher. */
@@ -178,7 +181,7 @@ webhook_bridge_launcher_main(Datum argument)
 }
 
 /*
- * Returns the database named by the setting, or InvalidOid if a receiver
+ * Returns the database named by the setting, or InvalidOid if a worker
  * cannot or should not connect to it: a session would make a template
  * unusable as such, and keep others from what they have locked a database for.
  */
@@ -242,25 +245,24 @@ tidy_notify_queue(void)
 	(void) OidFunctionCall0(F_PG_NOTIFICATION_QUEUE_USAGE);
 }
 
-/* Makes the receivers that run the receivers that should run. */
+/* Makes the workers that run the workers that should run. */
 static void
 reconcile(Oid database)
 {
 	WbSlot *slots = wb_shmem_slots();
 	TimestampTz now = GetCurrentTimestamp();
-	int missing = 0;
 
-	for (int i = 0; i < WB_MAX_RECEIVERS; i++)
+	for (int i = 0; i < WB_SLOTS; i++)
 	{
 		WbSlotInfo info;
-		bool wanted = OidIsValid(database) && i < wb_receivers;
+		bool wanted = OidIsValid(database) && wb_slot_is_wanted(i);
 
 		wb_slot_release_stale(&slots[i], TimestampTzPlusMilliseconds(now, -START_PATIENCE_MS));
 		info = wb_slot_read(&slots[i]);
 		if (info.state == WB_SLOT_FREE)
 		{
-			if (wanted && !start_receiver(i, database, now))
-				missing++;
+			if (wanted)
+				start_worker(i, database, now);
 		}
 		else if (info.pid != 0 && (!wanted || info.database != database) &&
 				 info.state != WB_SLOT_DRAINING)
@@ -270,19 +272,12 @@ reconcile(Oid database)
 			history[i].started_at = 0; /* no failure of its own */
 		}
 	}
-	if (missing > 0 && !warned_no_slot)
-	{
-		say_no_slot(missing);
-		warned_no_slot = true;
-	}
+	note_missing(database);
 }
 
-/*
- * Starts a receiver in a free slot, unless it is too soon after a failure.  False
- * if there is no room for the process.
- */
-static bool
-start_receiver(int index, Oid database, TimestampTz now)
+/* Starts a worker in a free slot, unless it is too soon after a failure. */
+static void
+start_worker(int index, Oid database, TimestampTz now)
 {
 	SlotHistory *past = &history[index];
 	WbSlot *slot = &wb_shmem_slots()[index];
@@ -291,52 +286,84 @@ start_receiver(int index, Oid database, TimestampTz now)
 	{
 		TimestampTz due;
 
-		/* "since" of a free slot is when its receiver ended */
+		/* "since" of a free slot is when its process ended */
 		if (TimestampDifferenceExceeds(past->started_at, wb_slot_read(slot).since, HEALTHY_MS))
 			past->backoff_ms = 0;
 		due = TimestampTzPlusMilliseconds(past->started_at, past->backoff_ms);
 		if (now < due)
-			return true;
+			return;
 		past->backoff_ms = Min(Max(past->backoff_ms * 2, 1000), MAX_BACKOFF_MS);
 	}
 
 	if (!wb_slot_reserve(slot, database))
-		return true;
+		return;
 	past->started_at = now;
 	/* without room it stays reserved until START_PATIENCE_MS are over, then is tried again */
-	if (!register_receiver(index, database))
-		return false;
-	warned_no_slot = false;
-	return true;
+	past->lacks_slot = !register_worker(index, database);
+}
+
+/* Says once that there are too few processes, until there are enough. */
+static void
+note_missing(Oid database)
+{
+	int missing = 0;
+	bool keeper_only = true;
+
+	for (int i = 0; i < WB_SLOTS; i++)
+	{
+		if (!OidIsValid(database) || !wb_slot_is_wanted(i) || !history[i].lacks_slot)
+			continue;
+		missing++;
+		keeper_only &= i == WB_KEEPER_SLOT;
+	}
+	if (missing > 0 && !warned_no_slot)
+		say_no_slot(missing, keeper_only);
+	warned_no_slot = missing > 0;
 }
 
 /* All worker slots are taken, and so many more are needed. */
 static void
-say_no_slot(int missing)
+say_no_slot(int missing, bool keeper_only)
 {
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("could not start a webhook receiver"),
+			 keeper_only ? errmsg("could not start the webhook keeper")
+						 : errmsg("could not start a webhook receiver"),
 			 errdetail("There is no free background worker slot; max_worker_processes is %d.",
 					   max_worker_processes),
 			 errhint("webhook_bridge needs %d of them for itself. "
 					 "Set max_worker_processes to %d or more and restart the server.",
-					 wb_receivers + 1, max_worker_processes + missing)));
+					 own_processes(), max_worker_processes + missing)));
+}
+
+/* The launcher, and whom it starts. */
+static int
+own_processes(void)
+{
+	int count = 1;
+
+	for (int i = 0; i < WB_SLOTS; i++)
+		count += wb_slot_is_wanted(i);
+	return count;
 }
 
 static bool
-register_receiver(int index, Oid database)
+register_worker(int index, Oid database)
 {
+	bool keeper = index == WB_KEEPER_SLOT;
 	BackgroundWorker worker;
 
 	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "webhook_bridge receiver %d", index);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "webhook_bridge receiver");
+	if (keeper)
+		snprintf(worker.bgw_name, BGW_MAXLEN, "webhook_bridge keeper");
+	else
+		snprintf(worker.bgw_name, BGW_MAXLEN, "webhook_bridge receiver %d", index);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "webhook_bridge %s", keeper ? "keeper" : "receiver");
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART; /* the launcher restarts it */
 	snprintf(worker.bgw_library_name, BGW_MAXLEN, "webhook_bridge");
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "webhook_bridge_receiver_main");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "webhook_bridge_%s_main", keeper ? "keeper" : "receiver");
 	worker.bgw_main_arg = Int32GetDatum(index);
 	memcpy(worker.bgw_extra, &database, sizeof(database));
 	worker.bgw_notify_pid = MyProcPid; /* so that its end is noticed at once */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.h
- *	  The process that keeps the receivers running.
+ *	  The process that keeps the receivers and the keeper running.
  *
  *-------------------------------------------------------------------------
  */

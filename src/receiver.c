@@ -15,12 +15,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "batch.h"
@@ -32,6 +28,7 @@
 #include "receiver.h"
 #include "shmem.h"
 #include "tls.h"
+#include "worker.h"
 
 #define TICK_MS 250 /* how soon CREATE and DROP EXTENSION are noticed */
 #define RETRY_LISTEN_MS 1000
@@ -46,8 +43,6 @@ static int64 next_listen_ms = 0;
 static int64 drain_until_ms;
 
 static void settle_in(int index);
-static void fix_settings(void);
-static void leave(int code, Datum argument);
 static void handle_signals(void);
 static bool serve(bool in_time);
 static bool stop_listening(void);
@@ -100,85 +95,28 @@ webhook_bridge_receiver_main(Datum argument)
 static void
 settle_in(int index)
 {
-	Oid database;
-
-	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
-	slot = &wb_shmem_slots()[index];
-
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	BackgroundWorkerUnblockSignals();
-
-	if (!wb_slot_attach(slot, database))
-		proc_exit(0);
-	on_shmem_exit(leave, (Datum) 0);
-
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	fix_settings();
-	pgstat_report_appname("webhook_bridge");
-	pgstat_report_activity(STATE_IDLE, NULL);
-
-	wb_catalog_init();
+	slot = wb_worker_settle_in(index, SignalHandlerForShutdownRequest);
+	wb_catalog_init(true);
 	wb_batch_init(slot);
 	loop = wb_loop_create();
 	wb_conns_init(loop, slot);
 	wb_listeners_init(loop, slot);
 }
 
-/*
- * Makes the session independent of what was set for users' sessions.  Batches
- * have their own limit of time; default_transaction_read_only is left alone,
- * because whoever sets it means it.
- */
-static void
-fix_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"transaction_timeout", "0"}, /* since PostgreSQL 17 */
-		{"default_transaction_isolation", "read committed"},
-		{"row_security", "on"},
-		{"jit", "off"},
-		{"session_replication_role", "origin"}};
-
-	for (int i = 0; i < (int) lengthof(settings); i++)
-		if (GetConfigOption(settings[i][0], true, false) != NULL)
-			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-static void
-leave(int code, Datum argument)
-{
-	wb_slot_detach(slot);
-}
-
 static void
 handle_signals(void)
 {
-	ResetLatch(MyLatch);
-	/* between transactions there is nothing that pg_cancel_backend() could cancel */
-	HOLD_CANCEL_INTERRUPTS();
-	CHECK_FOR_INTERRUPTS();
-	RESUME_CANCEL_INTERRUPTS();
-	QueryCancelPending = false;
-
-	if (ConfigReloadPending)
+	if (!wb_worker_take_signals())
+		return;
+	wb_catalog_doubt(); /* there may be another role */
+	wb_conns_reload();
+	wb_tls_reload();
+	wb_listeners_share();
+	if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
 	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		wb_catalog_doubt(); /* there may be another role */
-		wb_conns_reload();
-		wb_tls_reload();
-		wb_listeners_share();
-		if (state == WB_SLOT_LISTENING && wb_listeners_outdated())
-		{
-			(void) stop_listening();
-			enter(WB_SLOT_BLOCKED);
-			next_tick_ms = 0;
-		}
+		(void) stop_listening();
+		enter(WB_SLOT_BLOCKED);
+		next_tick_ms = 0;
 	}
 }
 

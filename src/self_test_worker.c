@@ -237,7 +237,7 @@ prepare_session(const WbSelfTestOrder *order)
 		if (GetConfigOption(settings[i][0], true, false) != NULL)
 			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	pgstat_report_appname("webhook_bridge");
-	wb_catalog_init();
+	wb_catalog_init(false);
 	test_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge self_test",
 										 ALLOCSET_DEFAULT_SIZES);
 	PqCommMethods = &no_client;

@@ -3,16 +3,17 @@
  * shmem.c
  *	  What the processes of webhook_bridge tell each other and status().
  *
- * One slot per possible receiver, in shared memory, holding plain data and
- * atomics only: never a pointer or descriptor, which would mean something else
- * in another process and after a crash.  Slots outlive receivers, so counters
- * go on when a receiver is restarted, and start at zero with the server.
+ * One slot per possible receiver and one for the keeper, in shared memory,
+ * holding plain data and atomics only: never a pointer or descriptor, which would
+ * mean something else in another process and after a crash.  Slots outlive
+ * processes, so counters go on when one is restarted, and start at zero with the
+ * server.
  *
  * Besides, the key of TLS session tickets, so that each receiver can resume
  * what another has begun; nobody writes it after the start.
  *
  * Locking: the mutex of a slot guards its small state and is held for a few
- * instructions.  The launcher moves a slot from free to starting, the receiver
+ * instructions.  The launcher moves a slot from free to starting, the process
  * from starting onwards and back to free.
  *
  *-------------------------------------------------------------------------
@@ -29,7 +30,7 @@
 
 typedef struct WbShared
 {
-	WbSlot slots[WB_MAX_RECEIVERS];
+	WbSlot slots[WB_SLOTS];
 	unsigned char ticket_key[WB_TICKET_KEY_BYTES];
 } WbShared;
 
@@ -87,7 +88,7 @@ attach_memory(void)
 	if (!found)
 	{
 		memset(shared, 0, sizeof(WbShared));
-		for (int i = 0; i < WB_MAX_RECEIVERS; i++)
+		for (int i = 0; i < WB_SLOTS; i++)
 		{
 			WbSlot *slot = &shared->slots[i];
 
@@ -97,6 +98,8 @@ attach_memory(void)
 			for (int c = 0; c < WB_COUNTERS; c++)
 				pg_atomic_init_u64(&slot->counters[c], 0);
 			pg_atomic_init_u64(&slot->tls_failures, 0);
+			pg_atomic_init_u64(&slot->last_run, 0);
+			pg_atomic_init_u32(&slot->failing, 0);
 		}
 		if (!pg_strong_random(shared->ticket_key, sizeof(shared->ticket_key)))
 			ereport(ERROR,
@@ -104,6 +107,13 @@ attach_memory(void)
 					 errmsg("could not generate a random key for TLS session tickets")));
 	}
 	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Without receivers there is no keeper either: webhook_bridge stays out of the database. */
+bool
+wb_slot_is_wanted(int index)
+{
+	return index == WB_KEEPER_SLOT ? wb_receivers > 0 && wb_keeper_interval_s > 0 : index < wb_receivers;
 }
 
 WbSlotInfo
@@ -130,7 +140,7 @@ change(WbSlot *slot, WbSlotState state, pid_t pid, TimestampTz now)
 	slot->since = now;
 }
 
-/* Launcher: claims a free slot for a receiver about to be started. */
+/* Launcher: claims a free slot for a process about to be started. */
 bool
 wb_slot_reserve(WbSlot *slot, Oid database)
 {
@@ -148,7 +158,7 @@ wb_slot_reserve(WbSlot *slot, Oid database)
 	return reserved;
 }
 
-/* Launcher: gives up on a receiver that was to start before "before". */
+/* Launcher: gives up on a process that was to start before "before". */
 void
 wb_slot_release_stale(WbSlot *slot, TimestampTz before)
 {
@@ -161,8 +171,8 @@ wb_slot_release_stale(WbSlot *slot, TimestampTz before)
 }
 
 /*
- * Receiver: takes the slot it was started for.  False if the launcher has
- * given up on it in the meantime; the receiver then has to leave.
+ * Worker: takes the slot it was started for.  False if the launcher has
+ * given up on it in the meantime; it then has to leave.
  */
 bool
 wb_slot_attach(WbSlot *slot, Oid database)
@@ -180,7 +190,7 @@ wb_slot_attach(WbSlot *slot, Oid database)
 	return attached;
 }
 
-/* Receiver: says what it is doing.  Repeating a state does not renew "since". */
+/* Worker: says what it is doing.  Repeating a state does not renew "since". */
 void
 wb_slot_set_state(WbSlot *slot, WbSlotState state)
 {
@@ -231,7 +241,7 @@ wb_slot_set_closed_ports(WbSlot *slot, int port, int tls_port)
 	SpinLockRelease(&slot->mutex);
 }
 
-/* Receiver: leaves; harmless if the slot belongs to somebody else. */
+/* Worker: leaves; harmless if the slot belongs to somebody else. */
 void
 wb_slot_detach(WbSlot *slot)
 {

@@ -40,19 +40,25 @@ typedef enum WbSlotState
 	WB_SLOT_WAITING,  /* runs, but the extension does not exist */
 	WB_SLOT_BLOCKED,  /* runs, but cannot open any port */
 	WB_SLOT_LISTENING,
-	WB_SLOT_DRAINING
+	WB_SLOT_DRAINING,
+	WB_SLOT_RUNNING /* of the keeper: the extension exists */
 } WbSlotState;
 
+/* The keeper's slot comes after those of the receivers. */
+#define WB_KEEPER_SLOT WB_MAX_RECEIVERS
+#define WB_SLOTS (WB_MAX_RECEIVERS + 1)
+
 /*
- * One receiver.  state, pid, since, database, claims and closed_ports are
- * protected by the mutex; the atomics are written by the receiver alone and read by anybody.
+ * One receiver, or the keeper.  state, pid, since, database, claims and
+ * closed_ports are protected by the mutex; the atomics are written by the process
+ * alone and read by anybody.
  */
 typedef struct WbSlot
 {
 	slock_t mutex;
 	WbSlotState state;
 	pid_t pid;
-	Oid database;                 /* whose events it stores */
+	Oid database;                 /* that it works in */
 	TimestampTz since;            /* of the state */
 	uint64 claims[2];             /* addresses and port without TLS, and with, that are open; 0 if not */
 	int closed_ports[2];          /* the same two, that cannot be opened; 0 if not */
@@ -60,6 +66,8 @@ typedef struct WbSlot
 	pg_atomic_uint64 batches;     /* transactions that stored something */
 	pg_atomic_uint64 counters[WB_COUNTERS];
 	pg_atomic_uint64 tls_failures; /* connections on which TLS did not begin */
+	pg_atomic_uint64 last_run;     /* of the keeper: TimestampTz of the end of its last round, 0 if none */
+	pg_atomic_uint32 failing;      /* of the keeper: a bit for each WbTask that failed then */
 } WbSlot;
 
 /* A consistent copy of what the mutex protects. */
@@ -81,6 +89,9 @@ extern WbSlot *wb_shmem_slots(void);
 
 /* Random bytes, the same in all processes and others after a restart. */
 extern unsigned char *wb_shmem_ticket_key(void);
+
+/* Whether the settings ask for a process in this slot, if there is a database. */
+extern bool wb_slot_is_wanted(int index);
 
 extern WbSlotInfo wb_slot_read(WbSlot *slot);
 extern bool wb_slot_reserve(WbSlot *slot, Oid database);

@@ -32,6 +32,7 @@
 
 #include "datum.h"
 #include "endpoint.h"
+#include "maintain.h"
 #include "shmem.h"
 #include "signature.h"
 
@@ -67,6 +68,7 @@ static uint64 providers_generation = 1;
 static Oid providers_relation = InvalidOid;
 
 static Datum closed_ports(const WbSlotInfo *info);
+static Datum failing_tasks(uint32 failing);
 static void require_argument(FunctionCallInfo fcinfo, int number, const char *name);
 static void load_scheme(const char *provider, WbScheme *scheme);
 static Prepared *prepare_scheme(FunctionCallInfo fcinfo, Datum provider);
@@ -298,7 +300,7 @@ webhook_bridge_sign(PG_FUNCTION_ARGS)
 										DirectFunctionCall1(jsonb_in, CStringGetDatum(added.data))));
 }
 
-/* status() → a row per receiver: its columns are declared in extension/70_status.sql. */
+/* status() → a row per receiver and one for the keeper: its columns are declared in extension/70_status.sql. */
 Datum
 webhook_bridge_status(PG_FUNCTION_ARGS)
 {
@@ -308,10 +310,16 @@ webhook_bridge_status(PG_FUNCTION_ARGS)
 		[WB_SLOT_WAITING] = "waiting",
 		[WB_SLOT_BLOCKED] = "blocked",
 		[WB_SLOT_LISTENING] = "listening",
-		[WB_SLOT_DRAINING] = "draining"};
+		[WB_SLOT_DRAINING] = "draining",
+		[WB_SLOT_RUNNING] = "running"};
 	enum
 	{
-		FIXED_COLUMNS = 7
+		FIXED_COLUMNS = 7,
+		COL_TLS_FAILURES = FIXED_COLUMNS + WB_COUNTERS,
+		COL_CLOSED_PORTS,
+		COL_LAST_RUN,
+		COL_FAILING,
+		COLUMNS
 	};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	WbSlot *slots = wb_shmem_slots();
@@ -324,14 +332,14 @@ webhook_bridge_status(PG_FUNCTION_ARGS)
 				 errhint("Add webhook_bridge to shared_preload_libraries and restart the server.")));
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (int i = 0; i < WB_MAX_RECEIVERS; i++)
+	for (int i = 0; i < WB_SLOTS; i++)
 	{
 		WbSlotInfo info = wb_slot_read(&slots[i]);
-		Datum values[FIXED_COLUMNS + WB_COUNTERS + 2] = {0};
-		bool nulls[FIXED_COLUMNS + WB_COUNTERS + 2] = {false};
+		Datum values[COLUMNS] = {0};
+		bool nulls[COLUMNS] = {false};
 		char *database = OidIsValid(info.database) ? get_database_name(info.database) : NULL;
 
-		if (info.state == WB_SLOT_FREE && i >= wb_receivers)
+		if (info.state == WB_SLOT_FREE && !wb_slot_is_wanted(i))
 			continue;
 		values[0] = Int32GetDatum(i);
 		values[1] = Int32GetDatum(info.pid);
@@ -347,9 +355,21 @@ webhook_bridge_status(PG_FUNCTION_ARGS)
 		for (int c = 0; c < WB_COUNTERS; c++)
 			values[FIXED_COLUMNS + c] =
 				Int64GetDatum((int64) pg_atomic_read_u64(&slots[i].counters[c]));
-		values[FIXED_COLUMNS + WB_COUNTERS] =
+		values[COL_TLS_FAILURES] =
 			Int64GetDatum((int64) pg_atomic_read_u64(&slots[i].tls_failures));
-		values[FIXED_COLUMNS + WB_COUNTERS + 1] = closed_ports(&info);
+		values[COL_CLOSED_PORTS] = closed_ports(&info);
+		if (i == WB_KEEPER_SLOT)
+		{
+			TimestampTz last_run = (TimestampTz) pg_atomic_read_u64(&slots[i].last_run);
+
+			nulls[0] = true;
+			memset(&nulls[5], true, COL_LAST_RUN - 5);
+			values[COL_LAST_RUN] = TimestampTzGetDatum(last_run);
+			nulls[COL_LAST_RUN] = last_run == 0;
+			values[COL_FAILING] = failing_tasks(pg_atomic_read_u32(&slots[i].failing));
+		}
+		else
+			nulls[COL_LAST_RUN] = nulls[COL_FAILING] = true;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
@@ -366,6 +386,19 @@ closed_ports(const WbSlotInfo *info)
 		if (info->closed_ports[i] != 0)
 			ports[count++] = Int32GetDatum(info->closed_ports[i]);
 	return PointerGetDatum(construct_array(ports, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+/* The names of tasks as an array. */
+static Datum
+failing_tasks(uint32 failing)
+{
+	Datum names[WB_TASKS];
+	int count = 0;
+
+	for (int t = 0; t < WB_TASKS; t++)
+		if (failing & ((uint32) 1 << t))
+			names[count++] = CStringGetTextDatum(wb_task_names[t]);
+	return PointerGetDatum(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 static void

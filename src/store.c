@@ -26,8 +26,6 @@
 #include "queue.h"
 #include "store.h"
 
-/* Days from today on for which partitions are kept ready, today included. */
-#define PARTITION_DAYS 3
 #define PARTITION_LOCK_TIMEOUT "200ms"
 
 static const char *const event_names[] = {
@@ -108,14 +106,16 @@ wb_store_partitions_doubt(void)
  * Makes partitions for today and the next days, if there is an endpoint: the
  * extension may just have been created by pg_restore, which brings partitions
  * of its own first and endpoints later.  To be run in a transaction of its own,
- * so that its locks are released before deliveries are stored.
+ * so that its locks are released before deliveries are stored.  Returns how many
+ * were made.
  */
-void
+int
 wb_store_partitions(TimestampTz now)
 {
 	DateADT today = utc_day(now);
 	Oid types[] = {DATEOID, INT4OID};
-	Datum values[] = {DateADTGetDatum(today), Int32GetDatum(PARTITION_DAYS)};
+	Datum values[] = {DateADTGetDatum(today), Int32GetDatum(WB_PARTITION_DAYS)};
+	int created = 0;
 	uint64 generation = wb_catalog_generation(); /* what changes from here on is looked at again */
 
 	/* who holds a lock on events is not worth making deliveries wait */
@@ -127,10 +127,17 @@ wb_store_partitions(TimestampTz now)
 							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not create partitions: %s", SPI_result_code_string(SPI_result));
 
+	if (SPI_processed > 0)
+	{
+		bool isnull;
+
+		created = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	}
 	ready_from = today;
-	ready_until = SPI_processed > 0 ? today + PARTITION_DAYS : 0;
+	ready_until = SPI_processed > 0 ? today + WB_PARTITION_DAYS : 0;
 	ready_generation = generation;
 	SPI_finish();
+	return created;
 }
 
 /*

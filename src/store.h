@@ -10,10 +10,13 @@
 
 #include "delivery.h"
 
+/* Days from today on for which partitions are kept ready, today included. */
+#define WB_PARTITION_DAYS 3
+
 extern bool wb_store_partitions_ready(TimestampTz now);
 extern bool wb_store_partitions_needless(void);
 extern void wb_store_partitions_doubt(void);
-extern void wb_store_partitions(TimestampTz now);
+extern int wb_store_partitions(TimestampTz now);
 extern int wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now);
 extern void wb_store_notify(WbDelivery **deliveries, int count);
 

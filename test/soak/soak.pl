@@ -225,7 +225,7 @@ sub take_sample
 {
     my ($since) = @_;
     my %sample = (at => time, log => read_log() / max(0.1, time - $since));
-    my %connections = split /[|\n]/, $bridge->sql('SELECT receiver, connections FROM webhook_bridge.status()');
+    my %connections = split /[|\n]/, $bridge->sql('SELECT receiver, connections FROM webhook_bridge.status() WHERE receiver IS NOT NULL');
     for my $name (@watched)
     {
         my $pid  = $process{$name};

@@ -42,7 +42,7 @@ like($out,
 
 my %result;
 for my $text ("'ecomanager', secret", 'change it at the provider', "SET dedup = 'content'", 'log_min_error_statement', "'acme', 'Acme'", "verify('acme'",
-    'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE shop_worker', 'CREATE ROLE webhook_receiver', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
+    'title, remarks', 'CREATE ROLE shop_reader', 'CREATE ROLE shop_worker', 'CREATE ROLE webhook_receiver', 'CREATE ROLE shop_admin', 'CREATE SCHEMA shopify_admin', "SET retention = '90 days'", 'failed_at, error', 'webhook_bridge.status()', 'explain_signature', 'reason, body_size', 'explain_rejection',
     "self_test('orders')", 'LISTEN webhook_bridge;                ')
 {
     my ($status, $stdout, $stderr) = $node->psql('postgres', block_with($text), on_error_stop => 1);
@@ -102,13 +102,7 @@ like($bridge->sql(block_with('consumer_status()')), qr/\Abilling\|1\|[\d.]+\|0\|
 %result = (%result, %consuming);
 
 my $block_count = () = $readme =~ /^```sql$/mg;
-is(scalar(keys %result) + 2, $block_count, 'no block of SQL is left out');
-my $old = block_with('DETACH PARTITION') =~ s/20261122/20200101/gr;
-$bridge->sql("SELECT webhook_bridge.create_event_partitions('2020-01-01', 1)");
-for my $statement (split /(?<=;)\n/, $old)
-{
-    is(($node->psql('postgres', $statement))[0], 0, $statement);
-}
+is(scalar(keys %result) + 1, $block_count, 'no block of SQL is left out');
 is($bridge->sql(q{SELECT webhook_bridge.sign('acme', 'k', '{}') ? 'X-Acme-Time'}), 't', 'the own provider works');
 
 # --- Settings ----------------------------------------------------------------
@@ -117,14 +111,14 @@ my $settings = $bridge->sql(<<~'SQL');
     SELECT name, context, CASE unit WHEN 'B' THEN '' ELSE coalesce(unit, '') END, boot_val
     FROM pg_settings WHERE name LIKE 'webhook\_bridge.%' ORDER BY name
     SQL
-my %unit = (kB => [ 1024, 'MB' ], ms => [ 1000, 's' ], '' => [ 1024, 'kB' ]);
+my %unit = (kB => [ 1024, 'MB' ], ms => [ 1000, 's' ], s => [ 60, 'min' ], '' => [ 1024, 'kB' ]);
 my %shown;
 for (split /\n/, $settings)
 {
     my ($name, $context, $unit, $value) = split /\|/, $_, 4;
     my $expected = $name !~ /\.http_/ ? 'sighup' : $name =~ /timeout/ ? 'user' : 'superuser';
     is($context, $expected, "$name can be changed by a reload, and otherwise as the README says");
-    if ($name =~ /max_(header|body)_size|timeout|buffered|max_response/)
+    if ($name =~ /max_(header|body)_size|timeout|buffered|max_response|interval/)
     {
         my ($per, $larger) = @{ $unit{$unit} };
         $value = $value / $per . $larger;

@@ -186,6 +186,6 @@ sub kill_receiver
     my ($pid) = $bridge->workers('receiver');
     kill 'KILL', $pid;
     # while the server recovers, not even a client is sure to end well
-    poll_until(sub { eval { $bridge->sql("SELECT pid FROM webhook_bridge.status() WHERE pid <> $pid") } }, 'another receiver');
+    poll_until(sub { eval { $bridge->sql("SELECT pid FROM webhook_bridge.status() WHERE receiver = 0 AND pid <> $pid") } }, 'another receiver');
     return;
 }

@@ -792,7 +792,7 @@ sub hard_stops
             poll_until(
                 sub {
                     # who is refused during recovery may end before it has read its statement
-                    my ($status, $other) = eval { $node->psql('postgres', "SELECT pid FROM webhook_bridge.status() WHERE pid <> $pid") };
+                    my ($status, $other) = eval { $node->psql('postgres', "SELECT pid FROM webhook_bridge.status() WHERE receiver = 0 AND pid <> $pid") };
                     return defined $status && $status == 0 && $other;
                 },
                 'the recovery');
@@ -862,7 +862,7 @@ sub tls_answers
 # What status() says of the only receiver's ports.
 sub open_and_closed
 {
-    return $bridge->sql('SELECT state, closed_ports FROM webhook_bridge.status()');
+    return $bridge->sql('SELECT state, closed_ports FROM webhook_bridge.status() WHERE receiver = 0');
 }
 
 sub delivery_is_stored

@@ -365,7 +365,7 @@ for my $row (
 # The database is dropped.
 {
     $bridge->reload('webhook_bridge.database' => 'other');
-    poll_until(sub { $node->safe_psql('postgres', q(SELECT string_agg(database || state, '') FROM webhook_bridge.status() WHERE pid IS NOT NULL)) eq 'otherlistening' },
+    poll_until(sub { $node->safe_psql('postgres', q(SELECT string_agg(database || state, '') FROM webhook_bridge.status() WHERE receiver = 0)) eq 'otherlistening' },
         'the receiver of the other database');
     my ($other) = $bridge->workers('receiver');
     kill STOP => $other;
@@ -417,11 +417,11 @@ for my $how ('kill -9 of the process', 'kill -9 of all')
 # Launcher and receiver have a slot, and PostgreSQL's launcher of logical replication.
 
 unlike(scalar $bridge->log_text, qr/\Q$secret\E/, 'the log has no secret');
-$node->append_conf('postgresql.conf', 'max_worker_processes = 3');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 4');
 $node->restart;
 $bridge->wait_until_listening;
 fails_with('no free worker slot', $node, 'postgres', q(SELECT * FROM webhook_bridge.self_test('shop')), '53000',
-    qr/could not start the process of a self-test.*max_worker_processes is 3/s);
+    qr/could not start the process of a self-test.*max_worker_processes is 4/s);
 $node->append_conf('postgresql.conf', q(shared_preload_libraries = ''));
 $node->restart;
 fails_with('not preloaded', $node, 'postgres', q(SELECT * FROM webhook_bridge.self_test('shop')), '55000',
