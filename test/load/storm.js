@@ -16,12 +16,16 @@
 //   size         bytes of a body (300)
 //   requests     sent on one connection before another is made, with a full
 //                handshake where it is TLS (0: no limit)
+//   each         every connection sends the ids from the first on to this many,
+//                in an order of its own, and is closed then (0: see above)
+//   latencies    file that gets a line "TIME<tab>LATENCY" for every delivery
+//                answered 200: Unix time of the answer and how long it took, in ms
 //   pause        milliseconds before another attempt to connect (10)
 //   interval     milliseconds between an answer and the next delivery of the
 //                same connection (0)
 //
-// An id is sent once and never again, whatever the answer, so a receiver that
-// stores one twice is at fault.  A connection that is lost is made anew.  At
+// An id is sent once and never again, whatever the answer, unless with "each", so
+// a receiver that stores one twice is at fault.  A connection that is lost is made anew.  At
 // SIGTERM, or without its parent, it ends after the answers that are due.  At
 // each SIGUSR2 one more of the connections switches to next_secret, after the
 // answer that is due.  Every 25 ms it prints a line "sent N acknowledged N
@@ -37,6 +41,7 @@ const tls = require('tls');
 const options = {
     path: '/', secret: '', next_secret: '', outcomes: '/dev/null',
     connections: '64', count: '0', first: '1', size: '300', requests: '0', pause: '10', interval: '0', ca: '',
+    each: '0', latencies: '',
 };
 for (const argument of process.argv.slice(2)) {
     const [, name, value] = /^(\w+)=(.*)$/s.exec(argument);
@@ -47,34 +52,46 @@ const first = Number(options.first);
 const parent = process.ppid;
 
 const PATIENCE_MS = 15000; // for one answer, or a connection
+const each = Number(options.each);
 const statuses = []; // by id, from the first
+const requests = []; // the same, if they are sent by several
+const latencies = [];
 const tally = {sent: 0, acknowledged: 0, refused: 0, lost: 0, switched: 0, unopened: 0, certificate: 0};
 const secureContext = options.ca && tls.createSecureContext({ca: fs.readFileSync(options.ca)});
 const clients = new Set();
 let to_switch = 0; // connections, in all
 let ending = false;
 
-function delivery(secret) {
-    const id = first + statuses.length;
+function delivery(secret, index) {
+    requests[index] ||= request(secret, first + index);
+    tally.sent++;
+    return {index, sent_at: Date.now(), begun: performance.now(), bytes: requests[index]};
+}
+
+function new_delivery(secret) {
+    const index = statuses.length;
+
+    statuses.push(0);
+    tally.sent++;
+    return {index, sent_at: Date.now(), begun: performance.now(), bytes: request(secret, first + index)};
+}
+
+function request(secret, id) {
     const start = `{"id":${id},"status":"confirmed","total":"${id % 9973}.50","note":"`;
     const body = start + 'x'.repeat(Math.max(Number(options.size) - start.length - 2, 0)) + '"}';
     const signature = crypto.createHmac('sha256', secret).update(body).digest('hex');
 
-    statuses.push(0);
-    tally.sent++;
-    return {
-        index: id - first,
-        sent_at: Date.now(),
-        bytes: `POST ${options.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
-            'X-Ecomanager-Event: OrderCreated\r\nX-Ecomanager-Source: https://myshop.ecomanager.dz\r\n' +
-            `X-Ecomanager-Webhook-ID: 61\r\nX-Ecomanager-Signature: ${signature}\r\n` +
-            `Content-Length: ${body.length}\r\n\r\n${body}`,
-    };
+    return `POST ${options.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
+        'X-Ecomanager-Event: OrderCreated\r\nX-Ecomanager-Source: https://myshop.ecomanager.dz\r\n' +
+        `X-Ecomanager-Webhook-ID: 61\r\nX-Ecomanager-Signature: ${signature}\r\n` +
+        `Content-Length: ${body.length}\r\n\r\n${body}`;
 }
 
 // One place in the storm: a connection, its successors, one delivery at a time.
 class Client {
     constructor() {
+        this.number = clients.size; // half of them count down
+        this.sent = 0;
         clients.add(this);
         this.secret = options.secret;
         this.has_switched = false;
@@ -106,7 +123,7 @@ class Client {
     }
 
     next() {
-        if (ending) {
+        if (ending || (each && this.sent === each)) {
             this.socket.destroy();
             return;
         }
@@ -116,8 +133,16 @@ class Client {
             tally.switched++;
         }
         this.requests++;
-        this.pending = delivery(this.secret);
+        this.pending = each ? delivery(this.secret, this.next_index()) : new_delivery(this.secret);
+        this.sent++;
         this.socket.write(this.pending.bytes);
+    }
+
+    // Each begins at another place.
+    next_index() {
+        const place = (Math.floor(this.number / 2) * 2 * Math.floor(each / Number(options.connections)) + this.sent) % each;
+
+        return this.number % 2 ? each - 1 - place : place;
     }
 
     receive(data) {
@@ -145,6 +170,9 @@ class Client {
 
     answered(status) {
         statuses[this.pending.index] = status;
+        if (options.latencies && status === 200) {
+            latencies.push(`${Date.now()}\t${(performance.now() - this.pending.begun).toFixed(3)}\n`);
+        }
         this.pending = null;
         if (status === 200) {
             tally.acknowledged++;
@@ -162,7 +190,7 @@ class Client {
             tally.lost++;
         }
         this.is_open = false;
-        if (ending) {
+        if (ending || (each && this.sent === each)) {
             clients.delete(this);
             finish();
         } else {
@@ -182,6 +210,9 @@ function finish() {
     clearInterval(reporting);
     fs.writeFileSync(options.outcomes,
         statuses.map((status, index) => `${first + index}\t${status}\n`).join(''));
+    if (options.latencies) {
+        fs.writeFileSync(options.latencies, latencies.join(''));
+    }
     report();
     process.exit(0);
 }

@@ -130,7 +130,7 @@ sub log_text
     return wantarray ? ($text, ($offset // 0) + length $text) : $text;
 }
 
-# The process ids of our workers, "launcher" or "receiver", in ascending order.
+# The process ids of our workers, "launcher", "receiver" or "keeper", in ascending order.
 sub workers
 {
     my ($self, $kind) = @_;
@@ -532,6 +532,23 @@ sub switch_one
     $self->{process}->signal('USR2');
     WebhookBridge::poll_until(sub { $self->progress->{switched} > $before }, 'a connection to switch');
     return;
+}
+
+# Waits until it ends by itself, and returns the final numbers.
+sub wait_for_end
+{
+    my ($self) = @_;
+    my $before = -1;
+    my $end;
+    while ($self->{process}->pumpable)
+    {
+        my $now = $self->progress->{acknowledged} // 0;
+        $end    = time + $WebhookBridge::DEADLINE if $now > $before;
+        $before = $now;
+        croak "the storm stands still after $now deliveries" if time > $end;
+        sleep 0.02;
+    }
+    return $self->finish;
 }
 
 # Ends it, if it has not ended by itself, and returns the final numbers.
