@@ -51,6 +51,7 @@ const limit = Number(options.count) || Infinity;
 const first = Number(options.first);
 const parent = process.ppid;
 
+const BLOCK = 20; // ids that connections send in different orders, with "each"
 const PATIENCE_MS = 15000; // for one answer, or a connection
 const each = Number(options.each);
 const statuses = []; // by id, from the first
@@ -90,7 +91,7 @@ function request(secret, id) {
 // One place in the storm: a connection, its successors, one delivery at a time.
 class Client {
     constructor() {
-        this.number = clients.size; // half of them count down
+        this.number = clients.size;
         this.sent = 0;
         clients.add(this);
         this.secret = options.secret;
@@ -138,11 +139,13 @@ class Client {
         this.socket.write(this.pending.bytes);
     }
 
-    // Each begins at another place.
+    // All are at the same ids at about the same time, each in an order of its own.
     next_index() {
-        const place = (Math.floor(this.number / 2) * 2 * Math.floor(each / Number(options.connections)) + this.sent) % each;
+        const start = Math.floor(this.sent / BLOCK) * BLOCK;
+        const length = Math.min(BLOCK, each - start);
+        const place = (this.sent + 7 * this.number) % length;
 
-        return this.number % 2 ? each - 1 - place : place;
+        return start + (this.number % 2 ? length - 1 - place : place);
     }
 
     receive(data) {
