@@ -16,9 +16,9 @@ CREATE TABLE webhook_bridge.maintenance (
     CONSTRAINT maintenance_pkey PRIMARY KEY (task)
 );
 COMMENT ON TABLE webhook_bridge.maintenance IS
-'What the keeper does and when it did it last: partitions (making them ahead), events (dropping what is over its retention), ledger (the same of what duplicates are recognised by) and rejections';
+'What the keeper does and when it did it last: partitions (making them ahead), events (dropping what is over its retention), ledger (the same of what duplicates are recognised by), rejections, and consumers (the places of dropped events in their queues)';
 COMMENT ON INDEX webhook_bridge.maintenance_pkey IS 'One row per task';
-COMMENT ON COLUMN webhook_bridge.maintenance.task IS 'partitions, events, ledger or rejections';
+COMMENT ON COLUMN webhook_bridge.maintenance.task IS 'partitions, events, ledger, rejections or consumers';
 COMMENT ON COLUMN webhook_bridge.maintenance.last_run IS 'When it was last done without an error';
 COMMENT ON COLUMN webhook_bridge.maintenance.last_change IS 'When there was something to do';
 COMMENT ON COLUMN webhook_bridge.maintenance.detail IS 'What was done then';
@@ -145,9 +145,23 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    consumer text;
+    events bigint;
 BEGIN
-    -- the place for what reads events and has not come to these
-    RETURN;
+    FOR consumer, events IN EXECUTE format(
+        'SELECT c.name, count(*) FROM webhook_bridge.consumers c '
+        'JOIN (SELECT q.consumer, unnest(q.ids) AS id FROM webhook_bridge.queue q WHERE q.received_at < $1 '
+        '      UNION ALL SELECT a.consumer, a.event_id FROM webhook_bridge.attempts a '
+        '      WHERE a.received_at < $1 AND a.due_at IS NOT NULL) w ON w.consumer = c.id '
+        'JOIN ONLY %s e ON e.id = w.id WHERE webhook_bridge.is_expired(e.endpoint, $1, $2) '
+        'GROUP BY c.name ORDER BY c.name', partition)
+        USING until, at
+    LOOP
+        RAISE WARNING 'consumer "%" never handled % events, which are now dropped', consumer, events
+            USING DETAIL = format('They are over the retention of their endpoints, in partition %s.', partition),
+                  HINT = 'See webhook_bridge.consumer_status(). Drop a consumer that is not used any more, or increase endpoints.retention.';
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.warn_of_unhandled_events(regclass, timestamptz, timestamptz) IS
@@ -231,3 +245,39 @@ END
 $$;
 COMMENT ON FUNCTION webhook_bridge.trim_rejections(integer, integer) IS
 'Private: deletes rejections of endpoints that have more than so many, the oldest first, and returns how many';
+
+-- Events of the days that are gone.
+CREATE FUNCTION webhook_bridge.trim_queue(most integer)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
+SET enable_seqscan = off
+AS $$
+DECLARE
+    first_day timestamptz;
+    deleted bigint;
+BEGIN
+    SELECT min(substring(pg_get_expr(c.relpartbound, c.oid) FROM ' FROM [(]''([^'']+)''[)]')::timestamptz)
+    INTO first_day
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'webhook_bridge.events'::regclass AND c.relkind = 'r';
+    -- rows are in the order of time but for what a clock has done; who fetches passes over the rest
+    WITH old AS (
+        SELECT q.consumer, q.position
+        FROM webhook_bridge.consumers c
+             CROSS JOIN LATERAL (SELECT n.* FROM webhook_bridge.queue n WHERE n.consumer = c.id
+                                 ORDER BY n.position LIMIT 1) first
+             JOIN webhook_bridge.queue q ON q.consumer = first.consumer AND q.received_at < first_day
+        WHERE first.received_at < first_day
+        LIMIT most
+        FOR UPDATE OF q SKIP LOCKED
+    )
+    DELETE FROM webhook_bridge.queue q USING old o WHERE q.consumer = o.consumer AND q.position = o.position;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$$;
+COMMENT ON FUNCTION webhook_bridge.trim_queue(integer) IS
+'Private: deletes from the queues of consumers what was received before the first partition of events, and returns how many rows';

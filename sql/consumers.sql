@@ -14,7 +14,7 @@ LANGUAGE sql AS $$ SELECT lag_events, lag_seconds > 0, in_flight, failed, dead, 
 
 SELECT name FROM webhook_bridge.create_endpoint('orders', 'ecomanager', 's3cret');
 SELECT name FROM webhook_bridge.create_endpoint('stock', 'ecomanager', 's3cret');
-SELECT webhook_bridge.create_event_partitions((now() AT TIME ZONE 'UTC')::date - 1, 3);
+SELECT count(webhook_bridge.create_event_partitions((now() AT TIME ZONE 'UTC')::date - 1, 3));
 INSERT INTO webhook_bridge.events (endpoint, external_id, topic, source, method, headers, payload, verified)
 VALUES ('orders', 'o1', 'order.created', 'dz', 'POST', '[]', '{"order": {"id": 1}}', true),
        ('orders', 'o2', 'order.paid', 'fr', 'POST', '[]', '{"order": {"id": 1}}', true),
@@ -164,6 +164,17 @@ COMMIT;
 SELECT * FROM status_of('young');
 SELECT fetched('young', 2);
 SELECT * FROM status_of('young');
+
+-- events that go although somebody has to handle them, and what they leave behind
+DO $$
+BEGIN
+    PERFORM webhook_bridge.warn_of_unhandled_events(e.tableoid, e.received_at + interval '1 day', e.received_at + interval '40 days')
+    FROM (SELECT tableoid, received_at FROM webhook_bridge.events WHERE external_id = 'o1') e;
+END
+$$;
+INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids)
+SELECT c.id, -n, '1999-12-31', ARRAY[-n] FROM webhook_bridge.consumers c, generate_series(1, 3) n WHERE c.name = 'late';
+SELECT webhook_bridge.trim_queue(2), webhook_bridge.trim_queue(2), webhook_bridge.trim_queue(2);
 
 -- events that are gone
 DELETE FROM webhook_bridge.events WHERE external_id IN ('o3', 'o4');

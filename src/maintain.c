@@ -103,7 +103,7 @@ typedef struct Question
 	int64 result;
 } Question;
 
-const char *const wb_task_names[WB_TASKS] = {"partitions", "events", "ledger", "rejections"};
+const char *const wb_task_names[WB_TASKS] = {"partitions", "events", "ledger", "rejections", "consumers"};
 
 static MemoryContext context; /* the caller's */
 static HTAB *swept = NULL;
@@ -113,6 +113,7 @@ static void make_partitions(WbOutcome *outcome);
 static void expire_events(WbOutcome *outcome);
 static void trim_ledger(WbOutcome *outcome);
 static void trim_rejections(WbOutcome *outcome);
+static void trim_queue(WbOutcome *outcome);
 
 void
 wb_maintain(WbTask task, WbOutcome *outcome)
@@ -121,7 +122,8 @@ wb_maintain(WbTask task, WbOutcome *outcome)
 		[WB_TASK_PARTITIONS] = make_partitions,
 		[WB_TASK_EVENTS] = expire_events,
 		[WB_TASK_LEDGER] = trim_ledger,
-		[WB_TASK_REJECTIONS] = trim_rejections};
+		[WB_TASK_REJECTIONS] = trim_rejections,
+		[WB_TASK_CONSUMERS] = trim_queue};
 
 	context = CurrentMemoryContext;
 	tasks[task](outcome);
@@ -601,20 +603,37 @@ trim_ledger(WbOutcome *outcome)
 		outcome->detail = psprintf("deleted: " INT64_FORMAT, deleted);
 }
 
+/* What deletes CHUNK_ROWS at a time and returns how many it has found. */
 static void
-trim_rejections(WbOutcome *outcome)
+delete_in_chunks(WbOutcome *outcome, char *doing, const char *sql)
 {
-	Oid types[] = {INT4OID, INT4OID};
-	Datum values[] = {Int32GetDatum(wb_max_rejections), Int32GetDatum(CHUNK_ROWS)};
-	Question query = {"SELECT webhook_bridge.trim_rejections($1, $2)", lengthof(types), types, values, true, 0};
+	Question query = {sql, 0, NULL, NULL, true, 0};
 	int64 deleted = 0;
 
 	do
 	{
-		if (!wb_attempt(outcome, "deleting rejections", run_query, &query))
+		if (!wb_attempt(outcome, doing, run_query, &query))
 			break;
 		deleted += query.result;
 	} while (query.result == CHUNK_ROWS && nap(NAP_MS));
 	if (deleted > 0)
 		outcome->detail = psprintf("deleted: " INT64_FORMAT, deleted);
+}
+
+static void
+trim_rejections(WbOutcome *outcome)
+{
+	delete_in_chunks(outcome, "deleting rejections",
+					 psprintf("SELECT webhook_bridge.trim_rejections(%d, %d)", wb_max_rejections, CHUNK_ROWS));
+}
+
+/* ----------------------------------------------------------------------
+ * Consumers
+ * ---------------------------------------------------------------------- */
+
+static void
+trim_queue(WbOutcome *outcome)
+{
+	delete_in_chunks(outcome, "deleting what consumers cannot get any more",
+					 psprintf("SELECT webhook_bridge.trim_queue(%d)", CHUNK_ROWS));
 }
