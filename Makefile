@@ -69,7 +69,9 @@ build/fuzz/fuzz_delivery: src/delivery.c
 # As it is in the receivers: optimised as PostgreSQL asks, by its compiler.
 build/bench/%: test/bench/%.c $(pure) $(headers)
 	@mkdir -p $(@D)
-	$(CC) $(filter -O% -g,$(CFLAGS)) -D_GNU_SOURCE -Isrc -Wall -Wextra -Wno-unused-parameter -o $@ $(filter %.c,$^) -lcrypto
+	$(CC) $(filter -O% -g,$(CFLAGS)) -D_GNU_SOURCE -Isrc -Wall -Wextra -Wno-unused-parameter $(BENCH_FLAGS) -o $@ $(filter %.c,$^) -lcrypto $(BENCH_LIBS)
+build/bench/wake: BENCH_FLAGS = -I$(includedir)
+build/bench/wake: BENCH_LIBS = -L$(libdir) -lpq
 
 test:
 	PG_CONFIG='$(PG_CONFIG)' script/test

@@ -7,8 +7,9 @@ CREATE TABLE cases (
     provider text NOT NULL,
     body_bytes integer NOT NULL,
     connections integer NOT NULL,
+    consumers integer NOT NULL,             -- that get every event
     least_ratio numeric,                    -- to nginx; null: only shown
-    UNIQUE (name, connections)
+    UNIQUE (name, connections, consumers)
 );
 
 CREATE TABLE facts (
@@ -60,6 +61,14 @@ CREATE TABLE schemes (
     limit_ns integer                        -- null: only shown
 );
 
+-- What consumers do: events per second that are fetched and acknowledged in
+-- batches of 100, by so many sessions; microseconds for the others.
+CREATE TABLE consumer_measurements (
+    name text NOT NULL CHECK (name IN ('1 session', '2 sessions', 'idle fetch', 'wake')),
+    round integer NOT NULL,                 -- 0: to warm up
+    value numeric NOT NULL
+);
+
 CREATE VIEW sql_summary AS
 WITH medians AS (
     SELECT name, percentile_cont(0.5) WITHIN GROUP (ORDER BY us_per_row)::numeric AS us
@@ -84,7 +93,7 @@ WITH medians AS (
     FROM measurements
     WHERE round > 0
     GROUP BY case_id, target)
-SELECT c.id, c.name, c.provider, c.body_bytes, c.connections, c.least_ratio,
+SELECT c.id, c.name, c.provider, c.body_bytes, c.connections, c.consumers, c.least_ratio,
        round(ours.per_second) AS events_per_second, round(ours.p50_ms, 2) AS p50_ms,
        round(ours.p99_ms, 2) AS p99_ms, round(ours.cpu_us, 1) AS cpu_us_per_event,
        round(ours.cpu_percent) AS cpu_percent, round(ours.batch) AS events_per_batch,
@@ -93,6 +102,26 @@ SELECT c.id, c.name, c.provider, c.body_bytes, c.connections, c.least_ratio,
 FROM cases c
      JOIN medians ours ON ours.case_id = c.id AND ours.target = 'webhook_bridge'
      JOIN medians nginx ON nginx.case_id = c.id AND nginx.target = 'nginx';
+
+-- Medians again.  With consumers: against the same case without, in turn with it.
+CREATE VIEW consumer_summary AS
+WITH medians AS (
+    SELECT name, percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric AS value
+    FROM consumer_measurements
+    WHERE round > 0
+    GROUP BY name)
+SELECT (SELECT round(value) FROM medians WHERE name = '1 session') AS events_per_second,
+       (SELECT round(value) FROM medians WHERE name = '2 sessions') AS by_two_per_second,
+       (SELECT round(two.value / one.value, 2) FROM medians one, medians two
+        WHERE one.name = '1 session' AND two.name = '2 sessions') AS scaling,
+       (SELECT round(value / 1000, 2) FROM medians WHERE name = 'idle fetch') AS idle_fetch_ms,
+       (SELECT round(value / 1000, 2) FROM medians WHERE name = 'wake') AS wake_ms,
+       (SELECT round(w.cpu_us_per_event / o.cpu_us_per_event, 3)
+        FROM summary w JOIN summary o USING (provider, body_bytes, connections)
+        WHERE w.consumers > 0 AND o.consumers = 0) AS ingest_cpu_ratio,
+       (SELECT round(w.events_per_second / o.events_per_second, 3)
+        FROM summary w JOIN summary o USING (provider, body_bytes, connections)
+        WHERE w.consumers > 0 AND o.consumers = 0) AS ingest_rate_ratio;
 
 -- What must hold, and whether it does.
 CREATE VIEW checks AS
@@ -128,6 +157,25 @@ SELECT format('at least %s of nginx: %s, %s connections', least_ratio, name, con
 FROM summary
 WHERE least_ratio IS NOT NULL
 UNION ALL
+SELECT 'two consumers: at most 15 % more CPU per delivery', coalesce(ingest_cpu_ratio <= 1.15, false), format('%s times', ingest_cpu_ratio)
+FROM consumer_summary
+UNION ALL
+SELECT 'two consumers: at least 85 % of the rate', coalesce(ingest_rate_ratio >= 0.85, false), format('%s times', ingest_rate_ratio)
+FROM consumer_summary
+UNION ALL
+SELECT 'fetch and acknowledge: at least 40,000 events/s in one session', coalesce(events_per_second >= 40000, false), events_per_second::text
+FROM consumer_summary
+UNION ALL
+SELECT 'fetch and acknowledge: two sessions are at least 1.3 times as fast', coalesce(scaling >= 1.3, false), scaling::text
+FROM consumer_summary
+UNION ALL
+SELECT 'from sending a delivery to its handler: less than 5 ms', coalesce(wake_ms < 5, false), format('%s ms', wake_ms)
+FROM consumer_summary
+UNION ALL
+SELECT 'fetch of an idle consumer beside 10 million events: less than 1 ms', idle_fetch_ms < 1, format('%s ms', idle_fetch_ms)
+FROM consumer_summary
+WHERE idle_fetch_ms IS NOT NULL
+UNION ALL
 SELECT 'verify() and pgcrypto found every signature right',
        coalesce(sum(wrong) = 0, false), format('%s rows wrong', sum(wrong))
 FROM sql_measurements
@@ -145,11 +193,12 @@ CREATE VIEW report AS
 SELECT jsonb_pretty(jsonb_build_object(
     'facts', (SELECT jsonb_object_agg(name, value) FROM facts),
     'summary', (SELECT jsonb_agg(to_jsonb(s) - 'id' ORDER BY id) FROM summary s),
+    'consumers', (SELECT to_jsonb(s) FROM consumer_summary s),
     'verify_in_sql', (SELECT to_jsonb(s) FROM sql_summary s),
     'verify_in_receiver', (SELECT jsonb_agg(to_jsonb(s) - 'id' ORDER BY id) FROM schemes s),
     'checks', (SELECT jsonb_agg(to_jsonb(c)) FROM checks c),
     'measurements', (
-        SELECT jsonb_agg(jsonb_build_object('name', c.name, 'connections', c.connections)
+        SELECT jsonb_agg(jsonb_build_object('name', c.name, 'connections', c.connections, 'consumers', c.consumers)
                          || to_jsonb(m) - 'case_id' ORDER BY round, case_id, target DESC)
         FROM measurements m JOIN cases c ON c.id = case_id),
     'sql_measurements', (SELECT jsonb_agg(to_jsonb(m) ORDER BY round, turn, name) FROM sql_measurements m),

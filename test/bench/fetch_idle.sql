@@ -1,0 +1,1 @@
+SELECT * FROM webhook_bridge.fetch_events('bench');
