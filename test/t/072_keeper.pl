@@ -45,7 +45,7 @@ $bridge->sql('CREATE EXTENSION webhook_bridge');
 poll_until(sub { state() eq 'running' }, 'the keeper to run');
 poll_until(sub { last_run() }, 'a round');
 is($bridge->sql(q(SELECT string_agg(task, ',' ORDER BY task) FROM webhook_bridge.maintenance WHERE error IS NULL)),
-    'events,ledger,partitions,rejections', 'every task has been done');
+    'consumers,events,ledger,partitions,rejections', 'every task has been done');
 is($bridge->count('pg_inherits'), 0, 'without an endpoint there is no partition');
 $bridge->create_endpoint('shop', $secret);
 poll_until(sub { $bridge->count(q(pg_inherits WHERE inhparent = 'webhook_bridge.events'::regclass)) == 3 }, 'partitions');

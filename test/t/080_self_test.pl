@@ -194,7 +194,7 @@ $bridge->wait_until_not_listening;
 poll_until(sub { !$bridge->workers('receiver') }, 'the receiver to end');
 listener_is('no receivers', 'f', qr/webhook_bridge\.receivers is 0/);
 $bridge->reload('webhook_bridge.receivers' => 1, 'webhook_bridge.port' => 0);
-poll_until(sub { $bridge->sql(q(SELECT state = 'blocked' FROM webhook_bridge.status() WHERE pid IS NOT NULL)) eq 't' }, 'a receiver without a port');
+poll_until(sub { $bridge->sql(q(SELECT state = 'blocked' FROM webhook_bridge.status() WHERE receiver = 0)) eq 't' }, 'a receiver without a port');
 listener_is('no port', 'f', qr/cannot open their sockets/);
 $bridge->reload(
     'webhook_bridge.tls_port'      => $tls_port,
