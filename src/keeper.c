@@ -71,6 +71,7 @@ webhook_bridge_keeper_main(Datum argument)
 {
 	MemoryContext round_context;
 	int64 due_ms = 0;
+	Oid events = InvalidOid; /* of the extension that was looked after */
 
 	slot = wb_worker_settle_in(WB_KEEPER_SLOT, end_soon);
 	wb_catalog_init(false);
@@ -92,12 +93,14 @@ webhook_bridge_keeper_main(Datum argument)
 
 		exists = look();
 		wb_slot_set_state(slot, exists ? WB_SLOT_RUNNING : WB_SLOT_WAITING);
-		if (!exists)
+		if (!exists || wb_catalog()->events != events)
 		{
+			/* gone, or made anew since the last look */
+			events = exists ? wb_catalog()->events : InvalidOid;
 			wb_maintain_afresh();
 			due_ms = 0;
 		}
-		else if (now_ms() >= due_ms)
+		if (exists && now_ms() >= due_ms)
 		{
 			do_round();
 			due_ms = now_ms() + (int64) wb_keeper_interval_s * 1000;

@@ -284,7 +284,7 @@ sub state    { return of_status('state') }
 sub last_run { return of_status('last_run') }
 sub failing  { return of_status('failing') }
 
-sub last_run_recorded { return $bridge->count('webhook_bridge.maintenance WHERE last_run IS NOT NULL') == 4 }
+sub last_run_recorded { return $bridge->count('webhook_bridge.maintenance WHERE last_run IS NOT NULL') == 5 }
 
 # The keeper, if it is not the one given.
 sub other
