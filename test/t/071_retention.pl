@@ -28,7 +28,7 @@ my $today  = $bridge->sql(q(SELECT (now() AT TIME ZONE 'UTC')::date));
 my $offset = (stat $node->logfile)[7];
 
 # Looks at the keeper: to start a psql each time would be felt by the deliveries.
-my $session = $node->background_psql('postgres');
+my $session = $node->background_psql('postgres', timeout => 1800);
 
 # The keeper looks at a reload; until then and in between it is idle.
 $bridge->sql("SELECT webhook_bridge.create_endpoint('shop', 'ecomanager', '$secret', retention => NULL)");
