@@ -60,6 +60,7 @@
 #include "sample.h"
 #include "self_test.h"
 #include "shmem.h"
+#include "worker.h"
 
 #define LIMIT_MS 6500   /* for all steps but the last one */
 #define REMOVAL_MS 3000 /* for that; a receiver may need half of it for its transaction */
@@ -220,22 +221,10 @@ attach_to_session(dsm_handle handle)
 static void
 prepare_session(const WbSelfTestOrder *order)
 {
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"transaction_timeout", "0"},    /* since PostgreSQL 17 */
-		{"synchronous_commit", "local"}, /* a standby that is stuck is the receivers' trouble, as the answer says */
-		{"default_transaction_isolation", "read committed"},
-		{"row_security", "on"},
-		{"jit", "off"},
-		{"session_replication_role", "origin"}};
-
 	BackgroundWorkerInitializeConnectionByOid(order->database, InvalidOid, 0);
-	for (int i = 0; i < (int) lengthof(settings); i++)
-		if (GetConfigOption(settings[i][0], true, false) != NULL)
-			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	wb_worker_fix_settings();
+	/* a standby that is stuck is the receivers' trouble, as the answer says */
+	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 	pgstat_report_appname("webhook_bridge");
 	wb_catalog_init(false);
 	test_context = AllocSetContextCreate(TopMemoryContext, "webhook_bridge self_test",

@@ -20,7 +20,6 @@
 
 #include "worker.h"
 
-static void fix_settings(void);
 static void leave(int code, Datum slot);
 
 WbSlot *
@@ -40,19 +39,14 @@ wb_worker_settle_in(int index, pqsigfunc on_term)
 	on_shmem_exit(leave, PointerGetDatum(slot));
 
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	fix_settings();
+	wb_worker_fix_settings();
 	pgstat_report_appname("webhook_bridge");
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return slot;
 }
 
-/*
- * Makes the session independent of what was set for users' sessions.  Workers
- * have their own limits of time; default_transaction_read_only is left alone,
- * because whoever sets it means it.
- */
-static void
-fix_settings(void)
+void
+wb_worker_fix_settings(void)
 {
 	static const char *const settings[][2] = {
 		{"search_path", "pg_catalog, pg_temp"},

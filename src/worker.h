@@ -21,6 +21,13 @@
  */
 extern WbSlot *wb_worker_settle_in(int index, pqsigfunc on_term);
 
+/*
+ * Makes the session independent of what was set for users' sessions.  Workers
+ * have their own limits of time; default_transaction_read_only is left alone,
+ * because whoever sets it means it.
+ */
+extern void wb_worker_fix_settings(void);
+
 /* Does what other processes wait for, between transactions. */
 extern void wb_worker_breathe(void);
 
