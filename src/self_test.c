@@ -40,7 +40,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
-#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
@@ -82,11 +81,6 @@ typedef struct Shared
 
 static Shared *shared = NULL;
 
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
-
-static void request_memory(void);
-static void attach_memory(void);
 static void make_token(uint64 nonce, char *token);
 static bool read_token(WbSlice token, uint64 *nonce);
 static Running *find_running(uint64 nonce);
@@ -103,48 +97,27 @@ static void raise_error(StringInfo message);
  * Shared memory
  * ------------------------------------------------------------------------- */
 
-/* Installs the hooks.  Does nothing unless the library is being preloaded. */
+size_t
+wb_self_test_memory(void)
+{
+	return sizeof(Shared);
+}
+
 void
-wb_self_test_init(void)
-{
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_memory;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = attach_memory;
-}
-
-static void
-request_memory(void)
-{
-	if (previous_request_hook)
-		previous_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Shared)));
-}
-
-static void
-attach_memory(void)
+wb_self_test_attach(void)
 {
 	bool found;
 
-	if (previous_startup_hook)
-		previous_startup_hook();
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	shared = ShmemInitStruct("webhook_bridge self_test", sizeof(Shared), &found);
-	if (!found)
-	{
-		memset(shared, 0, sizeof(Shared));
-		SpinLockInit(&shared->mutex);
-		pg_atomic_init_u64(&shared->begun, 0);
-		if (!pg_strong_random(shared->key, sizeof(shared->key)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate a random key for self-tests")));
-	}
-	LWLockRelease(AddinShmemInitLock);
+	if (found)
+		return;
+	memset(shared, 0, sizeof(Shared));
+	SpinLockInit(&shared->mutex);
+	pg_atomic_init_u64(&shared->begun, 0);
+	if (!pg_strong_random(shared->key, sizeof(shared->key)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random key for self-tests")));
 }
 
 /* ---------------------------------------------------------------------------

@@ -31,7 +31,9 @@ typedef struct WbSelfTestOrder
 #define WB_SELF_TEST_ERROR 'E' /* SQLSTATE as int, message, detail and hint; nothing follows */
 #define WB_SELF_TEST_END 'Z'   /* nothing follows */
 
-extern void wb_self_test_init(void);
+/* For shmem.c, which has the hooks: how much is needed, and the start, under AddinShmemInitLock. */
+extern size_t wb_self_test_memory(void);
+extern void wb_self_test_attach(void);
 
 /* For receivers: what a self-test is told of its sample, and who may see it. */
 extern void wb_self_test_claim(WbDelivery *delivery);

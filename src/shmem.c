@@ -26,6 +26,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "self_test.h"
 #include "shmem.h"
 
 typedef struct WbShared
@@ -72,7 +73,7 @@ request_memory(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(WbShared)));
+	RequestAddinShmemSpace(add_size(MAXALIGN(sizeof(WbShared)), MAXALIGN(wb_self_test_memory())));
 }
 
 static void
@@ -106,6 +107,7 @@ attach_memory(void)
 					(errcode(ERRCODE_INTERNAL_ERROR),
 					 errmsg("could not generate a random key for TLS session tickets")));
 	}
+	wb_self_test_attach();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -15,7 +15,6 @@
 
 #include "guc.h"
 #include "launcher.h"
-#include "self_test.h"
 #include "shmem.h"
 
 PG_MODULE_MAGIC;
@@ -27,6 +26,5 @@ _PG_init(void)
 {
 	wb_guc_init();
 	wb_shmem_init();
-	wb_self_test_init();
 	wb_launcher_init();
 }
