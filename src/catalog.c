@@ -13,8 +13,9 @@
  * All work on tables is done between wb_begin() and wb_commit(): receivers' in the
  * role that webhook_bridge.role names, or the tables' owner, the keeper's in that of
  * the owner, as a security-restricted operation, so that a trigger or an index
- * expression on them can do no more than that role could.  A role that does not exist or lacks a privilege is said
- * in the log once, and nothing is done until that is mended: "ready" is false.
+ * expression on them can do no more than that role could.  A role that does not
+ * exist or lacks a privilege is said in the log once, and nothing is done until that
+ * is mended: "ready" is false.
  *
  *-------------------------------------------------------------------------
  */
