@@ -14,6 +14,7 @@ my $secret = 'a secret of the shop';
 my $bridge = WebhookBridge->start('dedup', conf => <<'CONF');
 webhook_bridge.receivers = 2
 log_statement = none
+deadlock_timeout = 50ms
 CONF
 my $stored = 0;
 
@@ -139,6 +140,33 @@ for my $row ([ 'by-id', 'id', 10_000, 32 ], [ 'shop2', 'content', 1000, 32 ])
     unlike(scalar $bridge->log_text($offset), qr/deadlock|WARNING|ERROR/, "storm by $what: without a deadlock");
 }
 
+# --- Two batches with the same keys in opposite order -------------------------------------------
+
+# Keys are entered slowly, so that both batches have begun when either needs the
+# other's.  In the order of arrival that is a deadlock; in one order for all, one waits.
+{
+    my ($here, $there) = connections_of_both();
+    $bridge->sql(<<~'SQL');
+        CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$;
+        CREATE TRIGGER linger BEFORE INSERT ON webhook_bridge.dedup FOR EACH ROW EXECUTE FUNCTION linger();
+        SQL
+    my $deadlocks = $bridge->sql('SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()');
+    my $offset = (stat $bridge->node->logfile)[7];
+    for my $round (1 .. 5)
+    {
+        my @requests = map { numbered(2_000_000 + 10 * $round + $_) } 1, 2;
+        $here->send(join '', @requests);
+        $there->send(join '', reverse @requests);
+        $_->responses(2) for $here, $there;
+    }
+    $bridge->sql('DROP TRIGGER linger ON webhook_bridge.dedup');
+    unlike(scalar $bridge->log_text($offset), qr/deadlock/, 'opposite orders: no deadlock is said');
+    is($bridge->sql('SELECT pg_stat_clear_snapshot(), deadlocks FROM pg_stat_database WHERE datname = current_database()'),
+        "|$deadlocks", 'opposite orders: and none counted');
+    is($bridge->count("(SELECT payload->>'id' FROM webhook_bridge.events WHERE (payload->>'id')::bigint > 2000000 GROUP BY 1 HAVING count(*) > 1) twice"),
+        0, 'opposite orders: nothing is stored twice');
+}
+
 unlike(scalar $bridge->log_text, qr/\Q$secret\E/, 'the log has no secret');
 $bridge->stop;
 done_testing();
@@ -149,6 +177,29 @@ sub eco
 {
     my ($endpoint, $content, %options) = @_;
     return $bridge->post("/hooks/$endpoint", $content, ecomanager_headers($options{secret} // $secret, $content, %options));
+}
+
+sub numbered
+{
+    my ($id) = @_;
+    my $content = qq({"id":$id});
+    return http_request('POST', '/hooks/by-id', ecomanager_headers($secret, $content), $content);
+}
+
+# Two connections, one to each receiver: the kernel chooses.
+sub connections_of_both
+{
+    my %of;
+    my $open = sub { $bridge->sql('SELECT connections FROM webhook_bridge.status() WHERE receiver = ' . $_[0]) };
+    poll_until(sub { $open->(0) + $open->(1) == 0 }, 'others to have gone');
+    until (keys %of == 2)
+    {
+        my @before = map { $open->($_) } 0, 1;
+        my $connection = $bridge->connect;
+        poll_until(sub { $open->(0) + $open->(1) > $before[0] + $before[1] }, 'a connection');
+        $of{ $open->(0) > $before[0] ? 0 : 1 } //= $connection;
+    }
+    return @of{ 0, 1 };
 }
 
 sub forged
