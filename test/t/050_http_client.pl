@@ -770,8 +770,9 @@ SQL
         # look-ups that were left to themselves
         my $threads = () = glob "/proc/$pid/task/*";
         poll_until(sub { (() = glob "/proc/$pid/task/*") == 1 }, 'the end of all look-ups');
-        # not files, of which PostgreSQL keeps some open
-        my @open = grep { (readlink($_) // '') =~ /^(socket|pipe|anon_inode):/ } glob "/proc/$pid/fd/*";
+        # not the tables, of which PostgreSQL keeps some open
+        my $data = $bridge->node->data_dir;
+        my @open = grep { (readlink($_) // '') !~ m{^\Q$data\E/} } glob "/proc/$pid/fd/*";
         return ($memory, scalar @open);
     };
     my $warm = 500 * int $calls / 2000;
