@@ -166,7 +166,7 @@ UNION ALL
 SELECT 'fetch and acknowledge: at least 40,000 events/s in one session', coalesce(events_per_second >= 40000, false), events_per_second::text
 FROM consumer_summary
 UNION ALL
-SELECT 'fetch and acknowledge: two sessions are at least 1.15 times as fast', coalesce(scaling >= 1.15, false), scaling::text
+SELECT 'fetch and acknowledge: two sessions are at least 1.3 times as fast', coalesce(scaling >= 1.3, false), scaling::text
 FROM consumer_summary
 UNION ALL
 SELECT 'from sending a delivery to its handler: less than 5 ms', coalesce(wake_ms < 5, false), format('%s ms', wake_ms)
