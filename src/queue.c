@@ -25,8 +25,8 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "feed.h"
 #include "queue.h"
+#include "rows.h"
 
 #define MAX_IDS 16  /* in a row, so that a consumer costs little under load */
 #define MIN_ROWS 16 /* of what a transaction stores, because sessions share events by the row */
@@ -65,11 +65,13 @@ static SPIPlanPtr read_plan = NULL;
 static const char *const queue_names[] = {"consumer", "position", "received_at", "ids", "key"};
 static const Oid queue_types[] = {INT4OID, INT8OID, TIMESTAMPTZOID, INT8ARRAYOID, TEXTOID};
 
-static WbFeed queue_feed = {
-	"places",
-	"INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids, key) "
-	"SELECT consumer, position, received_at, ids, key FROM places",
-	lengthof(queue_names), queue_names, queue_types, NULL, NULL};
+static WbTable queue = {
+	"queue",
+	{"places",
+	 "INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids, key) "
+	 "SELECT consumer, position, received_at, ids, key FROM places",
+	 lengthof(queue_names), queue_names, queue_types, NULL, NULL},
+	false};
 
 static void read_consumers(void);
 static void read_consumer(WbConsumer *consumer, HeapTuple row, TupleDesc desc);
@@ -78,13 +80,13 @@ static int compare_places(const void *a, const void *b);
 static bool has_place(const WbConsumer *consumer, const char *place);
 static bool wants(const WbConsumer *consumer, const WbDelivery *delivery);
 static Datum key_of(const WbConsumer *consumer, WbDelivery *delivery);
-static void put_places(Tuplestorestate *rows, const WbConsumer *consumer, Datum *ids, int count,
+static void put_places(WbRows *rows, const WbConsumer *consumer, Datum *ids, int count,
 					   Datum key, TimestampTz now);
 
 void
 wb_queue_events(WbDelivery **deliveries, int count, TimestampTz now)
 {
-	Tuplestorestate *rows;
+	WbRows rows;
 	int width = Min(Max(count / MIN_ROWS, 1), MAX_IDS);
 
 	if (known_generation != wb_catalog_generation())
@@ -92,7 +94,7 @@ wb_queue_events(WbDelivery **deliveries, int count, TimestampTz now)
 	if (consumer_count == 0)
 		return;
 
-	rows = wb_feed_open(&queue_feed);
+	wb_rows_init(&rows, &queue, consumer_count * (count / width + 1));
 	for (int c = 0; c < consumer_count; c++)
 	{
 		const WbConsumer *consumer = &consumers[c];
@@ -107,15 +109,13 @@ wb_queue_events(WbDelivery **deliveries, int count, TimestampTz now)
 			ids[taken++] = Int64GetDatum(deliveries[i]->id);
 			if (!ordered && taken < width)
 				continue;
-			put_places(rows, consumer, ids, taken, ordered ? key_of(consumer, deliveries[i]) : (Datum) 0, now);
+			put_places(&rows, consumer, ids, taken, ordered ? key_of(consumer, deliveries[i]) : (Datum) 0, now);
 			taken = 0;
 		}
 		if (taken > 0)
-			put_places(rows, consumer, ids, taken, (Datum) 0, now);
+			put_places(&rows, consumer, ids, taken, (Datum) 0, now);
 	}
-	if (tuplestore_tuple_count(rows) > 0)
-		wb_feed_run(&queue_feed, rows);
-	tuplestore_end(rows);
+	(void) wb_rows_insert(&rows);
 }
 
 /*
@@ -255,7 +255,7 @@ key_of(const WbConsumer *consumer, WbDelivery *delivery)
 
 /* Adds one row, in the order of queue_names; without a key, 0. */
 static void
-put_places(Tuplestorestate *rows, const WbConsumer *consumer, Datum *ids, int count, Datum key,
+put_places(WbRows *rows, const WbConsumer *consumer, Datum *ids, int count, Datum key,
 		   TimestampTz now)
 {
 	Datum values[lengthof(queue_names)];
@@ -267,5 +267,5 @@ put_places(Tuplestorestate *rows, const WbConsumer *consumer, Datum *ids, int co
 	values[3] = PointerGetDatum(construct_array(ids, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[4] = key;
 	nulls[4] = key == (Datum) 0;
-	tuplestore_putvalues(rows, queue_feed.desc, values, nulls);
+	wb_rows_add(rows, values, nulls);
 }

@@ -5,7 +5,7 @@
  *
  * Runs inside the transaction of a batch, or of a session that readmits a
  * delivery, and raises errors as any SQL does; the caller deals with them.  How
- * the rows reach the tables is described in feed.c.
+ * the rows reach the tables is described in rows.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,8 +22,8 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
-#include "feed.h"
 #include "queue.h"
+#include "rows.h"
 #include "store.h"
 
 #define PARTITION_LOCK_TIMEOUT "200ms"
@@ -37,27 +37,30 @@ static const Oid event_types[] = {
 	TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONOID, JSONOID, BYTEAOID,
 	INETOID, TEXTOID, BOOLOID};
 
-static WbFeed event_feed = {
-	"deliveries",
-	"INSERT INTO webhook_bridge.events "
-	"(id, received_at, endpoint, topic, external_id, source, webhook_remote_id, "
-	" error_code, occurred_at, method, query, headers, payload, raw_body, "
-	" remote_addr, secret_label, verified) "
-	"SELECT id, received_at, endpoint, topic, external_id, source, webhook_remote_id, "
-	" error_code, occurred_at, method, query, headers, payload, raw_body, "
-	" remote_addr, secret_label, verified FROM deliveries",
-	lengthof(event_names), event_names, event_types, NULL, NULL};
+static WbTable events = {
+	"events",
+	{"deliveries",
+	 "INSERT INTO webhook_bridge.events "
+	 "(id, received_at, endpoint, topic, external_id, source, webhook_remote_id, "
+	 " error_code, occurred_at, method, query, headers, payload, raw_body, "
+	 " remote_addr, secret_label, verified) "
+	 "SELECT id, received_at, endpoint, topic, external_id, source, webhook_remote_id, "
+	 " error_code, occurred_at, method, query, headers, payload, raw_body, "
+	 " remote_addr, secret_label, verified FROM deliveries",
+	 lengthof(event_names), event_names, event_types, NULL, NULL},
+	false};
 
-static const char *const key_names[] = {"endpoint", "key", "event_id", "received_at"};
-static const Oid key_types[] = {TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID};
+static const char *const key_names[] = {"event_id", "received_at", "endpoint", "key"};
+static const Oid key_types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
 
-/* Returns the ids of the events that are new. */
-static WbFeed key_feed = {
-	"keys",
-	"INSERT INTO webhook_bridge.dedup (endpoint, key, event_id, received_at) "
-	"SELECT endpoint, key, event_id, received_at FROM keys "
-	"ON CONFLICT (endpoint, key) DO NOTHING RETURNING event_id",
-	lengthof(key_names), key_names, key_types, NULL, NULL};
+static WbTable ledger = {
+	"dedup",
+	{"keys",
+	 "INSERT INTO webhook_bridge.dedup (event_id, received_at, endpoint, key) "
+	 "SELECT event_id, received_at, endpoint, key FROM keys "
+	 "ON CONFLICT (endpoint, key) DO NOTHING RETURNING event_id",
+	 lengthof(key_names), key_names, key_types, NULL, NULL},
+	false};
 
 /* The days for which partitions exist, and the catalog for which this is known. */
 static DateADT ready_from;
@@ -66,8 +69,7 @@ static uint64 ready_generation = 0;
 
 static void recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now);
 static int compare_keys(const void *a, const void *b);
-static int compare_ids(const void *a, const void *b);
-static void put_event(Tuplestorestate *rows, WbDelivery *delivery, TimestampTz now);
+static void put_event(WbRows *rows, WbDelivery *delivery, TimestampTz now);
 static char *event_payload(const WbDelivery *delivery);
 static void notify_batches(WbDelivery **deliveries, int count);
 
@@ -147,8 +149,8 @@ wb_store_partitions(TimestampTz now)
 int
 wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 {
-	Tuplestorestate *rows;
-	int stored = 0;
+	WbRows rows;
+	int inserted;
 
 	for (int i = 0; i < count; i++)
 		deliveries[i]->id = nextval_internal(wb_catalog()->event_ids, false);
@@ -156,30 +158,21 @@ wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 	SPI_connect();
 	recognise_duplicates(deliveries, count, now);
 
-	rows = wb_feed_open(&event_feed);
+	wb_rows_init(&rows, &events, count);
 	for (int i = 0; i < count; i++)
-	{
-		if (deliveries[i]->answer != WB_ANSWER_STORED)
-			continue;
-		put_event(rows, deliveries[i], now);
-		stored++;
-	}
-	if (stored > 0)
-	{
-		wb_feed_run(&event_feed, rows);
-		/* a trigger that swallows rows must not make us acknowledge them */
-		if (SPI_processed != (uint64) stored)
-			ereport(ERROR,
-					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-					 errmsg("deliveries were not stored as they are"),
-					 errdetail("%d rows were inserted, " UINT64_FORMAT " were stored.",
-							   stored, SPI_processed),
-					 errhint("A trigger or rule on webhook_bridge.events must not suppress rows.")));
-		wb_queue_events(deliveries, count, now);
-	}
-	tuplestore_end(rows);
+		if (deliveries[i]->answer == WB_ANSWER_STORED)
+			put_event(&rows, deliveries[i], now);
+	inserted = wb_rows_insert(&rows);
+	/* a trigger that swallows rows must not make us acknowledge them */
+	if (inserted != rows.count)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("deliveries were not stored as they are"),
+				 errdetail("%d rows were inserted, %d were stored.", rows.count, inserted),
+				 errhint("A trigger or rule on webhook_bridge.events must not suppress rows.")));
+	wb_queue_events(deliveries, count, now);
 	SPI_finish();
-	return stored;
+	return rows.count;
 }
 
 /*
@@ -194,10 +187,9 @@ static void
 recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
 {
 	WbDelivery **keyed = palloc(sizeof(WbDelivery *) * count);
-	int64 *new_ids;
+	bool *is_new = palloc(sizeof(bool) * count);
 	int keyed_count = 0;
-	int new_count;
-	Tuplestorestate *rows;
+	WbRows rows;
 
 	for (int i = 0; i < count; i++)
 		if (deliveries[i]->dedup_key != NULL)
@@ -206,38 +198,27 @@ recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
 		return;
 	qsort(keyed, keyed_count, sizeof(WbDelivery *), compare_keys);
 
-	rows = wb_feed_open(&key_feed);
+	wb_rows_init(&rows, &ledger, keyed_count);
 	for (int i = 0; i < keyed_count; i++)
 	{
 		Datum values[lengthof(key_names)];
 		bool nulls[lengthof(key_names)] = {false};
 
-		values[0] = CStringGetTextDatum(keyed[i]->endpoint->name);
-		values[1] = CStringGetTextDatum(keyed[i]->dedup_key);
-		values[2] = Int64GetDatum(keyed[i]->id);
-		values[3] = TimestampTzGetDatum(now);
-		tuplestore_putvalues(rows, key_feed.desc, values, nulls);
+		values[0] = Int64GetDatum(keyed[i]->id);
+		values[1] = TimestampTzGetDatum(now);
+		values[2] = CStringGetTextDatum(keyed[i]->endpoint->name);
+		values[3] = CStringGetTextDatum(keyed[i]->dedup_key);
+		wb_rows_add(&rows, values, nulls);
 	}
-	wb_feed_run(&key_feed, rows);
+	(void) wb_rows_insert_new(&rows, is_new);
 
-	new_count = (int) SPI_processed;
-	new_ids = palloc(sizeof(int64) * Max(new_count, 1));
-	for (int i = 0; i < new_count; i++)
-	{
-		bool isnull;
-
-		new_ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-												 1, &isnull));
-	}
-	qsort(new_ids, new_count, sizeof(int64), compare_ids);
 	for (int i = 0; i < keyed_count; i++)
 	{
-		if (bsearch(&keyed[i]->id, new_ids, new_count, sizeof(int64), compare_ids) != NULL)
+		if (is_new[i])
 			continue;
 		keyed[i]->answer = WB_ANSWER_DUPLICATE;
 		wb_rely_on_commits();
 	}
-	tuplestore_end(rows);
 }
 
 static int
@@ -250,22 +231,13 @@ compare_keys(const void *a, const void *b)
 	if (order == 0)
 		order = strcmp(left->dedup_key, right->dedup_key);
 	if (order == 0)
-		order = compare_ids(&left->id, &right->id);
+		order = (left->id > right->id) - (left->id < right->id);
 	return order;
-}
-
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64 left = *(const int64 *) a;
-	int64 right = *(const int64 *) b;
-
-	return (left > right) - (left < right);
 }
 
 /* Adds one row, in the order of event_names. */
 static void
-put_event(Tuplestorestate *rows, WbDelivery *delivery, TimestampTz now)
+put_event(WbRows *rows, WbDelivery *delivery, TimestampTz now)
 {
 	Datum values[lengthof(event_names)];
 	bool nulls[lengthof(event_names)] = {false};
@@ -295,7 +267,7 @@ put_event(Tuplestorestate *rows, WbDelivery *delivery, TimestampTz now)
 	values[c++] = BoolGetDatum(delivery->verified);
 	Assert(c == lengthof(event_names));
 
-	tuplestore_putvalues(rows, event_feed.desc, values, nulls);
+	wb_rows_add(rows, values, nulls);
 }
 
 /* Queues the notifications of stored events; they go out with the commit. */

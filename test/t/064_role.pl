@@ -101,6 +101,11 @@ available('granted');
 answer_is(deliver('d-role'), 200, 'stored', 'granted: nobody had to restart or reload');
 is(source('d-role'), $role, 'granted: deliveries are stored in the role');
 answer_is(deliver('d-role'), 200, 'duplicate', 'granted: duplicates are recognised');
+$bridge->sql('ALTER TABLE webhook_bridge.events ENABLE ROW LEVEL SECURITY');
+is(deliver('d-secured')->{status}, 503, 'granted: row security keeps the role from storing');
+$bridge->sql("CREATE POLICY known ON webhook_bridge.events FOR INSERT TO $role WITH CHECK (endpoint = 'shop')");
+answer_is(deliver('d-secured'), 200, 'stored', 'granted: a policy allows it');
+$bridge->sql('DROP POLICY known ON webhook_bridge.events; ALTER TABLE webhook_bridge.events DISABLE ROW LEVEL SECURITY');
 is($bridge->sql(q(SELECT bool_and(ok) FROM webhook_bridge.self_test('shop'))), 't', 'granted: a self-test is well');
 
 answer_is(deliver('d-wrong', secret => 'wrong'), 401, 'delivery is not authentic', 'granted: refusals') for 1 .. 3;
