@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
+
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -32,8 +34,9 @@
 
 #define TICK_MS 250 /* how soon CREATE and DROP EXTENSION are noticed */
 #define RETRY_LISTEN_MS 1000
-#define DRAIN_LIMIT_MS 600  /* for all connections to end */
-#define ACCEPT_LIMIT_MS 100 /* for taking those that wait to be accepted */
+#define KEPT_MEMORY (8 * 1024 * 1024) /* freed by one batch and needed by the next: not given back in between */
+#define DRAIN_LIMIT_MS 600            /* for all connections to end */
+#define ACCEPT_LIMIT_MS 100           /* for taking those that wait to be accepted */
 
 static WbLoop *loop;
 static WbSlot *slot;
@@ -96,6 +99,10 @@ static void
 settle_in(int index)
 {
 	slot = wb_worker_settle_in(index, SignalHandlerForShutdownRequest);
+#ifdef __GLIBC__
+	(void) mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+	(void) mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY / 8);
+#endif
 	wb_catalog_init(true);
 	wb_batch_init(slot);
 	loop = wb_loop_create();
