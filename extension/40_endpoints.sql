@@ -2,6 +2,10 @@
 -- Endpoints
 -- ---------------------------------------------------------------------------
 
+CREATE SEQUENCE webhook_bridge.endpoint_ids AS integer;
+COMMENT ON SEQUENCE webhook_bridge.endpoint_ids IS 'Ids of endpoints';
+SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.endpoint_ids', '');
+
 CREATE TABLE webhook_bridge.endpoints (
     name text PRIMARY KEY,
     provider text NOT NULL
@@ -19,7 +23,9 @@ CREATE TABLE webhook_bridge.endpoints (
         CONSTRAINT endpoints_account_fkey REFERENCES webhook_bridge.accounts ON UPDATE CASCADE,
     created_at timestamptz NOT NULL DEFAULT now(),
     retention interval DEFAULT '30 days',
-    dedup_retention interval NOT NULL DEFAULT '7 days'
+    dedup_retention interval NOT NULL DEFAULT '7 days',
+    id integer NOT NULL DEFAULT nextval('webhook_bridge.endpoint_ids')
+        CONSTRAINT endpoints_id_key UNIQUE
 );
 COMMENT ON TABLE webhook_bridge.endpoints IS
 'Local addresses that receive the deliveries of one provider each; a change takes effect for the first request after its commit';
@@ -45,6 +51,7 @@ COMMENT ON COLUMN webhook_bridge.endpoints.retention IS
 'How long events are kept, at least; they go when the whole day (UTC) is older. Null: for ever';
 COMMENT ON COLUMN webhook_bridge.endpoints.dedup_retention IS
 'How long repeated deliveries are recognised, at least';
+COMMENT ON COLUMN webhook_bridge.endpoints.id IS 'What stands for the name in the ledger of duplicates';
 
 CREATE FUNCTION webhook_bridge.check_endpoint()
 RETURNS trigger

@@ -121,38 +121,46 @@ COMMENT ON FUNCTION webhook_bridge.create_event_partitions(date, integer) IS
 CREATE TABLE webhook_bridge.dedup (
     event_id bigint NOT NULL,
     received_at timestamptz NOT NULL,
-    endpoint text COLLATE "C" NOT NULL,
-    key text COLLATE "C" NOT NULL,
+    endpoint integer NOT NULL,
+    key uuid NOT NULL,
     CONSTRAINT dedup_pkey PRIMARY KEY (endpoint, key)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 COMMENT ON TABLE webhook_bridge.dedup IS
 'Ledger by which duplicates are recognised; a row is kept for the endpoint''s dedup_retention, whatever becomes of the event';
 COMMENT ON COLUMN webhook_bridge.dedup.event_id IS 'The event that was stored';
 COMMENT ON COLUMN webhook_bridge.dedup.received_at IS 'When it was stored';
-COMMENT ON COLUMN webhook_bridge.dedup.endpoint IS 'Name of the endpoint';
-COMMENT ON COLUMN webhook_bridge.dedup.key IS 'What identifies the delivery: its external_id, or sha256: and a digest of its content';
+COMMENT ON COLUMN webhook_bridge.dedup.endpoint IS 'Id of the endpoint';
+COMMENT ON COLUMN webhook_bridge.dedup.key IS
+'What identifies the delivery: the first 16 bytes of a SHA-256 of its external_id, as ledger_key() makes them, or of its content';
 SELECT pg_catalog.pg_extension_config_dump('webhook_bridge.dedup', '');
 
-CREATE FUNCTION webhook_bridge.keep_ledger()
+CREATE FUNCTION webhook_bridge.ledger_key(external_id text)
+RETURNS uuid
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT encode(substr(sha256(convert_to(ledger_key.external_id, 'UTF8')), 1, 16), 'hex')::uuid;
+END;
+COMMENT ON FUNCTION webhook_bridge.ledger_key(text) IS
+'The key in the ledger of duplicates (dedup) of a delivery with this external_id';
+
+CREATE FUNCTION webhook_bridge.forget_ledger()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'DELETE' OR NEW.provider <> OLD.provider THEN
-        DELETE FROM webhook_bridge.dedup d WHERE d.endpoint = OLD.name;
-    ELSIF NEW.name <> OLD.name THEN
-        UPDATE webhook_bridge.dedup d SET endpoint = NEW.name WHERE d.endpoint = OLD.name;
+        DELETE FROM webhook_bridge.dedup d WHERE d.endpoint = OLD.id;
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION webhook_bridge.keep_ledger() IS
-'Private: lets the ledger of an endpoint follow it, and end with it';
+COMMENT ON FUNCTION webhook_bridge.forget_ledger() IS
+'Private: ends the ledger of an endpoint with it';
 
 -- What another sender once sent is not a duplicate.
-CREATE TRIGGER keep_ledger
-    AFTER DELETE OR UPDATE OF name, provider ON webhook_bridge.endpoints
-    FOR EACH ROW EXECUTE FUNCTION webhook_bridge.keep_ledger();
-COMMENT ON TRIGGER keep_ledger ON webhook_bridge.endpoints IS
-'Lets the ledger of an endpoint follow it, and end with it';
+CREATE TRIGGER forget_ledger
+    AFTER DELETE OR UPDATE OF provider ON webhook_bridge.endpoints
+    FOR EACH ROW EXECUTE FUNCTION webhook_bridge.forget_ledger();
+COMMENT ON TRIGGER forget_ledger ON webhook_bridge.endpoints IS
+'Ends the ledger of an endpoint with it, or with its provider';

@@ -212,7 +212,7 @@ BEGIN
     EXECUTE format(
         'DELETE FROM webhook_bridge.dedup d WHERE d.ctid >= ''(%s,0)'' AND d.ctid < ''(%s,0)'' '
         'AND d.received_at < $1 - least(''7 days'', (SELECT min(e.dedup_retention) FROM webhook_bridge.endpoints e)) '
-        'AND d.received_at < $1 - coalesce((SELECT e.dedup_retention FROM webhook_bridge.endpoints e WHERE e.name = d.endpoint), ''7 days'')',
+        'AND d.received_at < $1 - coalesce((SELECT e.dedup_retention FROM webhook_bridge.endpoints e WHERE e.id = d.endpoint), ''7 days'')',
         first_page, first_page + pages)
     USING at;
     GET DIAGNOSTICS deleted = ROW_COUNT;

@@ -56,12 +56,12 @@ BEGIN
               AND e.headers ->> 'Webhook-Bridge-Self-Test' = test.token
             RETURNING e.*
         LOOP
-            DELETE FROM webhook_bridge.dedup d
-            WHERE d.endpoint = event.endpoint AND d.key = event.external_id AND d.event_id = event.id;
+            DELETE FROM webhook_bridge.dedup d USING webhook_bridge.endpoints e
+            WHERE e.name = event.endpoint AND d.endpoint = e.id AND d.key = webhook_bridge.ledger_key(event.external_id) AND d.event_id = event.id;
             IF NOT FOUND THEN
                 -- recognised by its content: the event does not say what its key is
-                DELETE FROM webhook_bridge.dedup d
-                WHERE d.endpoint = event.endpoint AND d.key LIKE 'sha256:%' AND d.event_id = event.id;
+                DELETE FROM webhook_bridge.dedup d USING webhook_bridge.endpoints e
+                WHERE e.name = event.endpoint AND d.endpoint = e.id AND d.event_id = event.id;
             END IF;
         END LOOP;
         PERFORM webhook_bridge.drop_consumer(c.name) FROM webhook_bridge.consumers c WHERE c.name = 'self_test' || test.token;

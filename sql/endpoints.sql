@@ -98,11 +98,13 @@ SELECT webhook_bridge.retire_secret('shop', 'expired');
 SELECT endpoint, label, expires_at FROM webhook_bridge.secrets WHERE endpoint = 'shop';
 
 -- the ledger of duplicates follows its endpoint and ends with it
-INSERT INTO webhook_bridge.dedup VALUES (1, now(), 'store', 'a'), (2, now(), 'pos', 'a'), (3, now(), 'pos2', 'a');
+INSERT INTO webhook_bridge.dedup
+SELECT v.event_id, now(), e.id, webhook_bridge.ledger_key('a')
+FROM (VALUES (1, 'store'), (2, 'pos'), (3, 'pos2')) v (event_id, name) JOIN webhook_bridge.endpoints e USING (name);
 UPDATE webhook_bridge.endpoints SET name = 'store2' WHERE name = 'store';
 UPDATE webhook_bridge.endpoints SET provider = 'generic' WHERE name = 'pos';
 DELETE FROM webhook_bridge.endpoints WHERE name = 'pos2';
-SELECT endpoint, key, event_id FROM webhook_bridge.dedup ORDER BY endpoint COLLATE "C";
+SELECT e.name, d.key, d.event_id FROM webhook_bridge.dedup d LEFT JOIN webhook_bridge.endpoints e ON e.id = d.endpoint ORDER BY e.name COLLATE "C";
 
 -- dropping
 SELECT webhook_bridge.drop_endpoint('shop');

@@ -80,11 +80,12 @@ UPDATE webhook_bridge.endpoints SET dedup_retention = '1 day' WHERE name = 'week
 UPDATE webhook_bridge.endpoints SET dedup_retention = '40 days' WHERE name = 'ever';
 DELETE FROM webhook_bridge.dedup;
 INSERT INTO webhook_bridge.dedup (endpoint, key, event_id, received_at)
-SELECT endpoint, 'key ' || n, n, '2025-01-01Z'::timestamptz + n * interval '1 day'
-FROM unnest('{week,month,ever,gone}'::text[]) endpoint, generate_series(0, 9) n;
+SELECT coalesce(e.id, 0), webhook_bridge.ledger_key('key ' || n), n, '2025-01-01Z'::timestamptz + n * interval '1 day'
+FROM unnest('{week,month,ever,gone}'::text[]) name LEFT JOIN webhook_bridge.endpoints e USING (name), generate_series(0, 9) n;
 CREATE FUNCTION pg_temp.known() RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(endpoint || ' ' || count, ', ' ORDER BY endpoint COLLATE "C")
-    FROM (SELECT endpoint, count(*) FROM webhook_bridge.dedup GROUP BY endpoint) d
+    FROM (SELECT coalesce(e.name, 'gone') AS endpoint, count(*)
+          FROM webhook_bridge.dedup d LEFT JOIN webhook_bridge.endpoints e ON e.id = d.endpoint GROUP BY 1) d
 $$;
 SELECT webhook_bridge.trim_ledger('2025-01-02Z', 0, 1), pg_temp.known();
 SELECT webhook_bridge.trim_ledger('2025-01-11Z', 1, 100), pg_temp.known();

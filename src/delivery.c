@@ -27,9 +27,6 @@
 /* What is stored where a token stood, which is the secret itself. */
 #define MASKED_TOKEN "***"
 
-/* What a key made of the content begins with. */
-#define CONTENT_KEY "sha256:"
-
 /* Where the text goes that identifies a delivery by its content. */
 typedef struct Content
 {
@@ -43,8 +40,8 @@ static void remember_token(WbDelivery *delivery);
 static bool answer_handshake(WbDelivery *delivery, const WbMessage *message);
 static bool verify(WbDelivery *delivery, WbMessage *message, TimestampTz now);
 static void extract(WbDelivery *delivery, WbMessage *message);
-static char *identify(const WbDelivery *delivery, const WbMessage *message);
-static char *identify_content(const WbDelivery *delivery, const WbMessage *message);
+static pg_uuid_t *identify(const WbDelivery *delivery, const WbMessage *message);
+static bool add_content(Content *content, const WbDelivery *delivery, const WbMessage *message);
 static bool content_sink(void *arg, const char *data, size_t len);
 static bool add_field(Content *content, const char *field);
 static bool storable_text(const char *text, size_t len);
@@ -271,41 +268,48 @@ extract(WbDelivery *delivery, WbMessage *message)
 }
 
 /*
- * By what another attempt of the same delivery is recognised, NULL if by nothing.
- * Only verified deliveries take part, or a stranger could make us drop somebody
- * else's.
+ * By what another attempt of the same delivery is recognised, NULL if by nothing:
+ * half of a SHA-256 of its id or content, which is as short in the ledger as it can
+ * be while two never have the same by chance.  Only verified deliveries take part,
+ * or a stranger could make us drop somebody else's.
  */
-static char *
+static pg_uuid_t *
 identify(const WbDelivery *delivery, const WbMessage *message)
 {
-	if (!delivery->verified || delivery->endpoint->dedup == WB_DEDUP_NONE)
+	const char *id = delivery->field[WB_FIELD_EXTERNAL_ID];
+	Content content = {.is_empty = true};
+	unsigned char digest[WB_SHA256_SIZE];
+	pg_uuid_t *key;
+	bool found;
+
+	if (!delivery->verified || delivery->endpoint->dedup == WB_DEDUP_NONE ||
+		(delivery->endpoint->dedup == WB_DEDUP_ID && id == NULL))
 		return NULL;
-	return delivery->endpoint->dedup == WB_DEDUP_ID ? delivery->field[WB_FIELD_EXTERNAL_ID]
-													: identify_content(delivery, message);
+	wb_sha256_begin(&content.digest);
+	found = delivery->endpoint->dedup == WB_DEDUP_ID ? wb_sha256_sink(&content.digest, id, strlen(id))
+													 : add_content(&content, delivery, message);
+	if (!wb_sha256_end(&content.digest, digest) || !found)
+		return NULL;
+	key = palloc(sizeof(pg_uuid_t));
+	memcpy(key->data, digest, UUID_LEN);
+	return key;
 }
 
 /*
- * A digest of topic, source and what the provider says to identify a delivery.
- * If that is missing or empty, as the body of a notice may be, it identifies
- * nothing, and no delivery must be lost for that.
+ * Topic, source and what the provider says to identify a delivery.  If that is
+ * missing or empty, as the body of a notice may be, it identifies nothing, and no
+ * delivery must be lost for that: false.
  */
-static char *
-identify_content(const WbDelivery *delivery, const WbMessage *message)
+static bool
+add_content(Content *content, const WbDelivery *delivery, const WbMessage *message)
 {
 	const WbProvider *provider = delivery->endpoint->provider;
-	char hex[WB_SHA256_HEX + 1] = {0};
-	Content content = {.is_empty = true};
-	bool found;
 
-	if (!provider->has_content)
-		return NULL;
-	wb_sha256_begin(&content.digest);
-	found = add_field(&content, delivery->field[WB_FIELD_TOPIC]) &&
-			add_field(&content, delivery->field[WB_FIELD_SOURCE]) &&
-			wb_template_eval(&provider->content, message, content_sink, &content, NULL) &&
-			!content.is_empty;
-	found &= wb_sha256_end_hex(&content.digest, hex);
-	return found ? psprintf(CONTENT_KEY "%s", hex) : NULL;
+	return provider->has_content &&
+		   add_field(content, delivery->field[WB_FIELD_TOPIC]) &&
+		   add_field(content, delivery->field[WB_FIELD_SOURCE]) &&
+		   wb_template_eval(&provider->content, message, content_sink, content, NULL) &&
+		   !content->is_empty;
 }
 
 static bool

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "utils/inet.h"
+#include "utils/uuid.h"
 
 #include "answer.h"
 #include "endpoint.h"
@@ -47,7 +48,7 @@ typedef struct WbDelivery
 	const char *secret_label; /* of the secret that matched, or NULL */
 	char *field[WB_FIELDS];   /* NULL if not found; in the database encoding */
 	TimestampTz occurred_at;  /* if field[WB_FIELD_OCCURRED_AT] */
-	char *dedup_key;          /* by which another attempt is recognised, or NULL */
+	pg_uuid_t *dedup_key;     /* by which another attempt is recognised, or NULL */
 
 	/* what wb_self_test_claim() finds */
 	const char *self_test; /* the consumer that alone is offered it, or NULL: all that want it */

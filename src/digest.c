@@ -5,7 +5,8 @@
  *
  * What a handshake asks for, and by what the content of a delivery is known
  * again; signatures of deliveries have prepared keys of their own in
- * signature.c.  Keeps no state but the caller's; re-entrant.
+ * signature.c.  Keeps no state but the caller's and libcrypto's algorithm, which
+ * is fetched once in a process because that takes longer than a digest.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,9 +42,12 @@ wb_hmac_sha256_hex(WbSlice key, WbSlice text, char *hex)
 void
 wb_sha256_begin(WbSha256 *digest)
 {
+	static EVP_MD *sha256 = NULL;
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 
-	if (context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+	if (sha256 == NULL)
+		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (context != NULL && (sha256 == NULL || EVP_DigestInit_ex(context, sha256, NULL) != 1))
 	{
 		EVP_MD_CTX_free(context);
 		context = NULL;
@@ -60,14 +64,9 @@ wb_sha256_sink(void *arg, const char *data, size_t len)
 }
 
 bool
-wb_sha256_end_hex(WbSha256 *digest, char *hex)
+wb_sha256_end(WbSha256 *digest, unsigned char *bytes)
 {
-	WbTextBuffer out = {hex, 0, WB_SHA256_HEX};
-	unsigned char bytes[EVP_MAX_MD_SIZE];
-	unsigned int len = 0;
-	bool done = digest->context != NULL &&
-				EVP_DigestFinal_ex(digest->context, bytes, &len) == 1 &&
-				wb_hex_put(&out, bytes, len);
+	bool done = digest->context != NULL && EVP_DigestFinal_ex(digest->context, bytes, NULL) == 1;
 
 	if (!done)
 		ERR_clear_error();

@@ -11,7 +11,7 @@
 #include "slice.h"
 
 #define WB_HMAC_SHA256_HEX 64 /* characters */
-#define WB_SHA256_HEX 64      /* characters */
+#define WB_SHA256_SIZE 32     /* bytes */
 
 /* A SHA-256 in the making.  Once begun it has to be ended. */
 typedef struct WbSha256
@@ -31,9 +31,9 @@ extern void wb_sha256_begin(WbSha256 *digest);
 extern bool wb_sha256_sink(void *arg, const char *data, size_t len);
 
 /*
- * Frees what the digest holds and writes it as lower-case hexadecimal digits
- * without a terminator.  False if libcrypto has refused.
+ * Frees what the digest holds and writes its WB_SHA256_SIZE bytes.  False if
+ * libcrypto has refused.
  */
-extern bool wb_sha256_end_hex(WbSha256 *digest, char *hex);
+extern bool wb_sha256_end(WbSha256 *digest, unsigned char *bytes);
 
 #endif /* WB_DIGEST_H */

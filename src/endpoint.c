@@ -51,7 +51,7 @@ static SPIPlanPtr load_plan = NULL;
  * first, so that the secret in use after a rotation is tried first.
  */
 #define LOAD_QUERY                                                                                             \
-	"SELECT e.path, e.name, e.channel, e.notify, e.dedup, e.max_body_size, e.allow_unverified, "               \
+	"SELECT e.path, e.id, e.name, e.channel, e.notify, e.dedup, e.max_body_size, e.allow_unverified, "         \
 	"ARRAY(SELECT m.key FROM pg_catalog.jsonb_each_text(e.params) m ORDER BY m.key), "                         \
 	"ARRAY(SELECT coalesce(m.value, '') FROM pg_catalog.jsonb_each_text(e.params) m ORDER BY m.key), "         \
 	"ARRAY(SELECT s.label FROM webhook_bridge.secrets s WHERE s.endpoint = e.name "                            \
@@ -71,6 +71,7 @@ static SPIPlanPtr load_plan = NULL;
 enum LoadColumn
 {
 	COL_PATH = 1,
+	COL_ID,
 	COL_NAME,
 	COL_CHANNEL,
 	COL_NOTIFY,
@@ -235,9 +236,10 @@ make_endpoint(HeapTuple row, TupleDesc desc, const WbProvider *provider)
 	Datum *names;
 	Datum *values;
 	bool isnull;
-	Datum limit = column(row, desc, COL_MAX_BODY_SIZE, &isnull);
+	Datum limit;
 
 	endpoint->provider = provider;
+	endpoint->id = DatumGetInt32(column(row, desc, COL_ID, &isnull));
 	endpoint->name = text_column(row, desc, COL_NAME);
 	endpoint->channel = text_column(row, desc, COL_CHANNEL);
 	endpoint->notify = strcmp(notify, "event") == 0   ? WB_NOTIFY_EVENT
@@ -246,6 +248,7 @@ make_endpoint(HeapTuple row, TupleDesc desc, const WbProvider *provider)
 	endpoint->dedup = strcmp(dedup, "id") == 0        ? WB_DEDUP_ID
 					  : strcmp(dedup, "content") == 0 ? WB_DEDUP_CONTENT
 													  : WB_DEDUP_NONE;
+	limit = column(row, desc, COL_MAX_BODY_SIZE, &isnull);
 	endpoint->max_body_size = isnull ? 0 : DatumGetInt32(limit);
 	endpoint->allow_unverified = DatumGetBool(column(row, desc, COL_ALLOW_UNVERIFIED, &isnull));
 	endpoint->url = wb_slice_cstring(psprintf("%s%s", cache_base_url,

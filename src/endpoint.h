@@ -67,6 +67,7 @@ typedef struct WbSecret
 
 typedef struct WbEndpoint
 {
+	int32 id;
 	char *name;
 	char *channel;
 	WbNotify notify;

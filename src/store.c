@@ -51,7 +51,7 @@ static WbTable events = {
 	false};
 
 static const char *const key_names[] = {"event_id", "received_at", "endpoint", "key"};
-static const Oid key_types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
+static const Oid key_types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, UUIDOID};
 
 static WbTable ledger = {
 	"dedup",
@@ -206,8 +206,8 @@ recognise_duplicates(WbDelivery **deliveries, int count, TimestampTz now)
 
 		values[0] = Int64GetDatum(keyed[i]->id);
 		values[1] = TimestampTzGetDatum(now);
-		values[2] = CStringGetTextDatum(keyed[i]->endpoint->name);
-		values[3] = CStringGetTextDatum(keyed[i]->dedup_key);
+		values[2] = Int32GetDatum(keyed[i]->endpoint->id);
+		values[3] = UUIDPGetDatum(keyed[i]->dedup_key);
 		wb_rows_add(&rows, values, nulls);
 	}
 	(void) wb_rows_insert_new(&rows, is_new);
@@ -226,10 +226,10 @@ compare_keys(const void *a, const void *b)
 {
 	const WbDelivery *left = *(WbDelivery *const *) a;
 	const WbDelivery *right = *(WbDelivery *const *) b;
-	int order = strcmp(left->endpoint->name, right->endpoint->name);
+	int order = (left->endpoint->id > right->endpoint->id) - (left->endpoint->id < right->endpoint->id);
 
 	if (order == 0)
-		order = strcmp(left->dedup_key, right->dedup_key);
+		order = memcmp(left->dedup_key, right->dedup_key, UUID_LEN);
 	if (order == 0)
 		order = (left->id > right->id) - (left->id < right->id);
 	return order;

@@ -267,7 +267,7 @@ SQL
         is( $bridge->sql("SELECT source FROM webhook_bridge.events WHERE external_id = '$id'"),
             '0; 0; 0; read committed; on; origin; pg_catalog, pg_temp',
             "settings of $whose: do not reach it");
-        is($bridge->count("webhook_bridge.dedup WHERE key = '$id'"), 1, "settings of $whose: in the ledger");
+        is($bridge->count("webhook_bridge.dedup WHERE key = webhook_bridge.ledger_key('$id')"), 1, "settings of $whose: in the ledger");
         is(deliver(undef, secret => 'wrong')->{status}, 401, "settings of $whose: refused");
         my $partition = $bridge->sql(q(SELECT 'webhook_bridge.events_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')));
         $bridge->sql("DROP TABLE $partition");

@@ -193,7 +193,7 @@ for my $row (
 
 $bridge->sql(qq(CREATE ROLE "A ""role"" 'x'"; GRANT $role TO "A ""role"" 'x'"));
 $bridge->reload('webhook_bridge.role' => q(A "role" ''x''));
-poll_until(sub { deliver('d-member'); source('d-member') eq q(A "role" 'x') || $bridge->sql(q(DELETE FROM webhook_bridge.events WHERE external_id = 'd-member'; DELETE FROM webhook_bridge.dedup WHERE key = 'd-member')) && 0 },
+poll_until(sub { deliver('d-member'); source('d-member') eq q(A "role" 'x') || $bridge->sql(q(DELETE FROM webhook_bridge.events WHERE external_id = 'd-member'; DELETE FROM webhook_bridge.dedup WHERE key = webhook_bridge.ledger_key('d-member'))) && 0 },
     'the other role');
 pass('another role, which has the privileges as a member');
 

@@ -256,7 +256,7 @@ is($bridge->count('webhook_bridge.events WHERE received_at > now()'), 1, 'events
     $bridge->sql('TRUNCATE webhook_bridge.dedup');
     $bridge->sql(join '', map { <<"SQL" } 1 .. $days);
 INSERT INTO webhook_bridge.dedup (endpoint, key, event_id, received_at)
-SELECT 'shop', md5(n || ' of $_'), n, '2020-01-01Z'::timestamptz + $_ * interval '1 day' FROM generate_series(1, 5000) n;
+SELECT e.id, md5(n || ' of $_')::uuid, n, '2020-01-01Z'::timestamptz + $_ * interval '1 day' FROM webhook_bridge.endpoints e, generate_series(1, 5000) n WHERE e.name = 'shop';
 SELECT sum(webhook_bridge.trim_ledger('2020-01-01Z'::timestamptz + $_ * interval '1 day', p, 64))
 FROM generate_series(0, pg_relation_size('webhook_bridge.dedup') / 8192, 64) p;
 VACUUM webhook_bridge.dedup;

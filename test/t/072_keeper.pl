@@ -122,7 +122,7 @@ for my $row (
             $bridge->sql(<<'SQL');
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'quoting %', OLD.key; END $$;
 CREATE TRIGGER refuse BEFORE DELETE ON webhook_bridge.dedup FOR EACH ROW EXECUTE FUNCTION refuse();
-INSERT INTO webhook_bridge.dedup VALUES (1, now() - interval '8 days', 'shop', 'a secret key');
+INSERT INTO webhook_bridge.dedup SELECT 1, now() - interval '8 days', id, webhook_bridge.ledger_key('a secret key') FROM webhook_bridge.endpoints WHERE name = 'shop';
 SQL
             return sub { $bridge->sql('DROP FUNCTION refuse CASCADE') };
         }
@@ -191,7 +191,7 @@ BEGIN
 END
 $$;
 CREATE TRIGGER note BEFORE DELETE ON webhook_bridge.dedup FOR EACH ROW EXECUTE FUNCTION note();
-INSERT INTO webhook_bridge.dedup VALUES (2, now() - interval '8 days', 'shop', 'old');
+INSERT INTO webhook_bridge.dedup SELECT 2, now() - interval '8 days', id, webhook_bridge.ledger_key('old') FROM webhook_bridge.endpoints WHERE name = 'shop';
 SQL
     poll_until(sub { $bridge->count('done') }, 'the keeper to trim the ledger');
     is($bridge->sql('SELECT * FROM done'), "$owner|t", 'it works in the role of the owner, as a restricted operation');
@@ -225,7 +225,7 @@ $bridge->sql(<<'SQL');
 DROP TRIGGER note ON webhook_bridge.dedup;
 CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN OLD; END $$;
 CREATE TRIGGER dawdle BEFORE DELETE ON webhook_bridge.dedup FOR EACH ROW EXECUTE FUNCTION dawdle();
-INSERT INTO webhook_bridge.dedup VALUES (3, now() - interval '8 days', 'shop', 'old');
+INSERT INTO webhook_bridge.dedup SELECT 3, now() - interval '8 days', id, webhook_bridge.ledger_key('old') FROM webhook_bridge.endpoints WHERE name = 'shop';
 SQL
 poll_until(sub { $bridge->count("pg_stat_activity WHERE backend_type = 'webhook_bridge keeper' AND wait_event = 'PgSleep'") }, 'the keeper to be busy');
 $offset = (stat $node->logfile)[7];

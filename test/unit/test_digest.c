@@ -8,19 +8,23 @@
 #include "unit.h"
 
 #include "digest.h"
+#include "encoding.h"
 
 /* The digest of some pieces of text, up to NULL. */
 static const char *
 sha256(const char *const *pieces)
 {
-	static char hex[WB_SHA256_HEX + 1];
+	static char hex[2 * WB_SHA256_SIZE + 1];
+	unsigned char bytes[WB_SHA256_SIZE];
+	WbTextBuffer out = {hex, 0, 2 * WB_SHA256_SIZE};
 	WbSha256 digest;
 
 	memset(hex, 0, sizeof(hex));
 	wb_sha256_begin(&digest);
 	for (; *pieces; pieces++)
 		CHECK(wb_sha256_sink(&digest, *pieces, strlen(*pieces)));
-	CHECK(wb_sha256_end_hex(&digest, hex));
+	CHECK(wb_sha256_end(&digest, bytes));
+	CHECK(wb_hex_put(&out, bytes, sizeof(bytes)));
 	return hex;
 }
 
@@ -41,10 +45,10 @@ static void
 test_refused(void)
 {
 	WbSha256 digest = {NULL};
-	char hex[WB_SHA256_HEX];
+	unsigned char bytes[WB_SHA256_SIZE];
 
 	CHECK(!wb_sha256_sink(&digest, "a", 1));
-	CHECK(!wb_sha256_end_hex(&digest, hex));
+	CHECK(!wb_sha256_end(&digest, bytes));
 }
 
 int
