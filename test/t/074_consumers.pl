@@ -11,6 +11,7 @@ use lib "$FindBin::Bin/../perl";
 use IPC::Run;
 use POSIX qw(WNOHANG _exit);
 use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -36,6 +37,7 @@ log_statement = none
 CONF
 my $node   = $bridge->node;
 my $secret = 'shared secret';
+my $said   = PostgreSQL::Test::Utils::tempdir();    # a file for each process that is started below
 my @psql   = ('psql', '-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'));
 
 $bridge->sql(<<"SQL");
@@ -45,6 +47,8 @@ CREATE TABLE handled (number bigserial, consumer text, event_id bigint, session 
 CREATE TABLE leases (number bigserial, event_id bigint, ends_after timestamptz, fetched_before timestamptz, acked_at timestamptz, over boolean);
 SELECT webhook_bridge.create_endpoint('shop', 'ecomanager', '$secret');
 SELECT webhook_bridge.create_endpoint('open', 'generic', allow_unverified => true);
+-- receivers make them before they store anything, but storers are none
+SELECT webhook_bridge.create_event_partitions((now() AT TIME ZONE 'UTC')::date, 2);
 SQL
 
 my $old = IPC::Run::start([ @psql, '-f', '-' ], '<', \my $to_old, '>', \my $from_old, '2>', \my $old_errors);
@@ -205,7 +209,7 @@ SQL
 sub start_sender
 {
     my ($sender) = @_;
-    my $pid = fork // die "could not fork: $!";
+    my $pid = start_process();
     return $pid if $pid;
     eval {
         my @connections = map { $bridge->connect } 1 .. CONNECTIONS;
@@ -224,27 +228,35 @@ sub start_sender
             }
         }
     };
-    diag $@ if $@;
+    warn $@ if $@;
     _exit($@ ? 1 : 0);
 }
 
-# A client that runs a statement, and nobody sees what it says.
+# A client that runs a statement.
 sub start_psql
 {
     my ($sql) = @_;
-    my $pid = fork // die "could not fork: $!";
+    my $pid = start_process();
     return $pid if $pid;
     open STDIN,  '<', '/dev/null';
     open STDOUT, '>', '/dev/null';
-    open STDERR, '>', '/dev/null';
     exec @psql, '-c', $sql or _exit(1);
+}
+
+# A process like this one, of which nobody sees what it says unless it fails in
+# finish().  Returns as fork does.
+sub start_process
+{
+    my $pid = fork // die "could not fork: $!";
+    open STDERR, '>', "$said/$$" if $pid == 0;
+    return $pid;
 }
 
 sub finish
 {
     my ($pid) = @_;
     waitpid $pid, 0;
-    die "process $pid failed" if $?;
+    die "process $pid ended with status $?: " . slurp_file("$said/$pid") if $?;
     return;
 }
 
