@@ -176,7 +176,7 @@ CREATE TABLE webhook_bridge.attempts (
     error text,
     CONSTRAINT attempts_pkey PRIMARY KEY (consumer, event_id)
 );
-CREATE INDEX attempts_due_idx ON webhook_bridge.attempts (due_at, consumer);
+CREATE INDEX attempts_due_idx ON webhook_bridge.attempts (due_at, consumer) WHERE due_at IS NOT NULL;
 CREATE INDEX attempts_key_idx ON webhook_bridge.attempts (consumer, key) WHERE key IS NOT NULL AND due_at IS NOT NULL;
 COMMENT ON TABLE webhook_bridge.attempts IS 'Events that consumers have fetched and not acknowledged';
 COMMENT ON INDEX webhook_bridge.attempts_pkey IS 'Finds what is acknowledged';
@@ -414,9 +414,10 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.need_read_committed() IS
 'Private: refuses transactions that do not see what others have just fetched or acknowledged';
 
--- Statistics of tables whose rows come and go are wrong most of the time:
--- fetch_events() has settings that leave the planner the indexes that were made
--- for these statements.
+-- Statistics of tables whose rows come and go are wrong most of the time: by them
+-- every index is as good as any other.  So there are settings that leave the
+-- planner no choice but the indexes that were made for these statements: where
+-- more than one would do, only one has the rows in the order that is asked for.
 CREATE FUNCTION webhook_bridge.take_events(
     reader webhook_bridge.consumers,
     max integer,
@@ -427,6 +428,7 @@ CREATE FUNCTION webhook_bridge.take_events(
     OUT latest timestamptz)
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET enable_sort = off
 AS $$
 DECLARE
     first record;
@@ -442,6 +444,9 @@ DECLARE
     keys text[];
     wanted integer;
     looks integer;
+    waiting bigint;
+    few_keys text[] COLLATE "C";
+    start integer;
     wrapped boolean := false;
     first_key text COLLATE "C";
     this_key text COLLATE "C";
@@ -463,21 +468,19 @@ BEGIN
     -- what is due again: after a failure, or because a lease has ended
     IF first.due_at < taken_at THEN
         WITH due AS (
-            SELECT a.event_id FROM webhook_bridge.attempts a
+            SELECT a.ctid AS place FROM webhook_bridge.attempts a
             WHERE a.consumer = reader.id AND a.due_at BETWEEN first.due_at AND taken_at
             ORDER BY a.due_at LIMIT max FOR UPDATE SKIP LOCKED
         ), again AS (
             UPDATE webhook_bridge.attempts a
             SET attempts = a.attempts + 1, due_at = ends_at, in_flight = true
-            FROM due d
-            WHERE a.consumer = reader.id AND a.event_id = d.event_id AND a.attempts < reader.max_attempts
+            WHERE a.ctid = ANY (ARRAY(SELECT d.place FROM due d)) AND a.attempts < reader.max_attempts
             RETURNING a.event_id, a.received_at
         ), ended AS (
             UPDATE webhook_bridge.attempts a
             SET due_at = NULL, in_flight = false, failed_at = taken_at,
                 error = concat_ws('; then ', a.error, 'the lease ended without an acknowledgement')
-            FROM due d
-            WHERE a.consumer = reader.id AND a.event_id = d.event_id AND a.attempts >= reader.max_attempts
+            WHERE a.ctid = ANY (ARRAY(SELECT d.place FROM due d)) AND a.attempts >= reader.max_attempts
         )
         SELECT coalesce(array_agg(g.event_id), '{}'), min(g.received_at), max(g.received_at)
         INTO fetched, earliest, latest FROM again g;
@@ -502,31 +505,51 @@ BEGIN
             times := times || array_fill(part.received_at, ARRAY[cardinality(taken)]);
         END LOOP;
         CLOSE fresh;
-        DELETE FROM webhook_bridge.queue q WHERE q.consumer = reader.id AND q.position = ANY (emptied);
+        -- the range says what to read, whatever the planner makes of the rest
+        DELETE FROM webhook_bridge.queue q
+        WHERE q.consumer = reader.id AND q.position = ANY (emptied)
+          AND q.position BETWEEN emptied[1] AND emptied[cardinality(emptied)];
     ELSE
         -- One event of a key at a time, beginning at a random place so that no key
         -- is left behind.  Keys that are being handled are passed by, but not without end.
-        SELECT q.key INTO first_key FROM webhook_bridge.queue q
-        WHERE q.consumer = reader.id AND q.position >= (
-            SELECT min(b.position) + floor(random() * (max(b.position) - min(b.position)))::bigint
-            FROM webhook_bridge.queue b WHERE b.consumer = reader.id AND b.position >= first.position)
-        ORDER BY q.position LIMIT 1;
         looks := 10 * wanted + 100;
-        this_key := first_key;
-        WHILE wanted > 0 AND looks > 0 AND this_key IS NOT NULL LOOP
+        -- of few events, as most of the time, all keys: those that are gone are not in the way
+        SELECT count(*), array_agg(DISTINCT n.key) INTO waiting, few_keys
+        FROM (SELECT q.key FROM webhook_bridge.queue q
+              WHERE q.consumer = reader.id AND q.position >= first.position ORDER BY q.position LIMIT looks) n;
+        IF waiting < looks THEN
+            looks := coalesce(cardinality(few_keys), 0);
+            start := floor(random() * looks);
+        ELSE
+            few_keys := NULL;
+            SELECT q.key INTO first_key FROM webhook_bridge.queue q
+            WHERE q.consumer = reader.id AND q.position >= (
+                SELECT min(b.position) + floor(random() * (max(b.position) - min(b.position)))::bigint
+                FROM webhook_bridge.queue b WHERE b.consumer = reader.id AND b.position >= first.position)
+            ORDER BY q.position LIMIT 1;
+            this_key := first_key;
+        END IF;
+        WHILE wanted > 0 AND looks > 0 LOOP
+            IF few_keys IS NOT NULL THEN
+                this_key := few_keys[(start + looks) % cardinality(few_keys) + 1];
+            END IF;
+            EXIT WHEN this_key IS NULL;
             looks := looks - 1;
             IF webhook_bridge.try_key(reader.id, this_key) THEN
                 -- a statement of its own sees what was committed before the key became ours;
-                -- only drop_consumer() locks the first of a key without having the key
+                -- only drop_consumer() locks the first of a key without having the key;
+                -- ranges, because a column that is equal to something has no order
                 DELETE FROM webhook_bridge.queue q
                 WHERE q.consumer = reader.id
-                  AND NOT EXISTS (SELECT FROM webhook_bridge.attempts a
-                                  WHERE a.consumer = reader.id AND a.key = this_key AND a.due_at IS NOT NULL)
+                  AND (SELECT a.event_id FROM webhook_bridge.attempts a
+                       WHERE a.consumer = reader.id AND a.key BETWEEN this_key AND this_key AND a.due_at IS NOT NULL
+                       ORDER BY a.key LIMIT 1) IS NULL
                   AND q.position = (
                     SELECT l.position FROM webhook_bridge.queue l
                     WHERE l.consumer = reader.id AND l.position = (
                         SELECT h.position FROM webhook_bridge.queue h
-                        WHERE h.consumer = reader.id AND h.key = this_key ORDER BY h.position LIMIT 1)
+                        WHERE h.consumer = reader.id AND h.key BETWEEN this_key AND this_key
+                        ORDER BY h.key, h.position LIMIT 1)
                     FOR UPDATE SKIP LOCKED)
                 RETURNING q.position, q.received_at INTO part;
                 IF FOUND THEN
@@ -536,12 +559,13 @@ BEGIN
                     keys := keys || this_key::text;
                 END IF;
             END IF;
+            CONTINUE WHEN few_keys IS NOT NULL;
             SELECT q.key INTO this_key FROM webhook_bridge.queue q
-            WHERE q.consumer = reader.id AND q.key > this_key ORDER BY q.key LIMIT 1;
+            WHERE q.consumer = reader.id AND q.key > this_key AND q.position >= first.position ORDER BY q.key LIMIT 1;
             IF NOT FOUND AND NOT wrapped THEN
                 wrapped := true;
                 SELECT q.key INTO this_key FROM webhook_bridge.queue q
-                WHERE q.consumer = reader.id AND q.key IS NOT NULL ORDER BY q.key LIMIT 1;
+                WHERE q.consumer = reader.id AND q.key IS NOT NULL AND q.position >= first.position ORDER BY q.key LIMIT 1;
             END IF;
             EXIT WHEN wrapped AND this_key >= first_key;
         END LOOP;
@@ -632,11 +656,22 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     reader webhook_bridge.consumers := webhook_bridge.consumer_row(consumer);
+    part record;
     acknowledged bigint;
+    total bigint := 0;
 BEGIN
-    DELETE FROM webhook_bridge.attempts a WHERE a.consumer = reader.id AND a.event_id = ANY (ids);
-    GET DIAGNOSTICS acknowledged = ROW_COUNT;
-    RETURN acknowledged;
+    -- neighbours at a time, between two ids: with a list alone, the planner may choose to
+    -- look through all that the consumer ever had
+    FOR part IN
+        SELECT array_agg(n.id) AS ids, min(n.id) AS first, max(n.id) AS last
+        FROM unnest(ids) n (id) GROUP BY n.id / 1000 ORDER BY 2
+    LOOP
+        DELETE FROM webhook_bridge.attempts a
+        WHERE a.consumer = reader.id AND a.event_id = ANY (part.ids) AND a.event_id BETWEEN part.first AND part.last;
+        GET DIAGNOSTICS acknowledged = ROW_COUNT;
+        total := total + acknowledged;
+    END LOOP;
+    RETURN total;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.ack_events(text, bigint[]) IS
