@@ -16,7 +16,7 @@ CREATE TABLE webhook_bridge.maintenance (
     CONSTRAINT maintenance_pkey PRIMARY KEY (task)
 );
 COMMENT ON TABLE webhook_bridge.maintenance IS
-'What the keeper does and when it did it last: partitions (making them ahead), events (dropping what is over its retention), ledger (the same of what duplicates are recognised by), rejections, and consumers (the places of dropped events in their queues)';
+'What the keeper does and when it did it last: partitions (making them ahead), events (dropping what is over its retention), ledger (the same of what duplicates are recognised by), rejections, and consumers (the places of dropped events in their queues, and what interrupted self-tests have left)';
 COMMENT ON INDEX webhook_bridge.maintenance_pkey IS 'One row per task';
 COMMENT ON COLUMN webhook_bridge.maintenance.task IS 'partitions, events, ledger, rejections or consumers';
 COMMENT ON COLUMN webhook_bridge.maintenance.last_run IS 'When it was last done without an error';

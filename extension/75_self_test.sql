@@ -12,7 +12,7 @@ CREATE TABLE webhook_bridge.self_tests (
     CONSTRAINT self_tests_pkey PRIMARY KEY (token)
 );
 COMMENT ON TABLE webhook_bridge.self_tests IS
-'Self-tests that are under way; a row of one that was interrupted is removed by the next one, with what it has left behind';
+'Self-tests that are under way; a row of one that was interrupted is removed by the keeper or the next one, with what it has left behind';
 COMMENT ON INDEX webhook_bridge.self_tests_pkey IS 'One row for each';
 COMMENT ON COLUMN webhook_bridge.self_tests.token IS 'What its sample has in a header and its consumer in its name';
 COMMENT ON COLUMN webhook_bridge.self_tests.endpoint IS 'Name of the endpoint';

@@ -631,9 +631,14 @@ trim_rejections(WbOutcome *outcome)
  * Consumers
  * ---------------------------------------------------------------------- */
 
+/* Also of those that self-tests have left behind, whose process did not end by itself. */
 static void
 trim_queue(WbOutcome *outcome)
 {
+	Question left = {"SELECT webhook_bridge.remove_self_tests()::pg_catalog.int8", 0, NULL, NULL, false, 0};
+
+	if (wb_attempt(outcome, "removing what self-tests have left behind", run_query, &left) && left.result > 0)
+		outcome->detail = psprintf("interrupted self-tests removed: " INT64_FORMAT, left.result);
 	delete_in_chunks(outcome, "deleting what consumers cannot get any more",
 					 psprintf("SELECT webhook_bridge.trim_queue(%d)", CHUNK_ROWS));
 }

@@ -17,7 +17,8 @@
  * Whatever happens, the last thing it does is to remove what it has made.  All
  * waits end with LIMIT_MS, or at once when the process is asked to end; removing
  * then has REMOVAL_MS.  If that fails as well, or the server crashes, a row of
- * webhook_bridge.self_tests says what is left, and the next self-test removes it.
+ * webhook_bridge.self_tests says what is left, and the keeper or the next
+ * self-test removes it.
  *
  *-------------------------------------------------------------------------
  */
