@@ -222,7 +222,8 @@ $$;
 COMMENT ON FUNCTION webhook_bridge.consumer_row(text) IS 'Private: the consumer of a name, or an error that there is none';
 
 -- A receiver learns that a consumer is gone when that is committed, and what it
--- has queued meanwhile stays behind.  So does what is left by DELETE.
+-- has queued meanwhile stays behind, until the next one is created or dropped or
+-- the keeper comes.  So does what is left by DELETE.
 CREATE FUNCTION webhook_bridge.sweep_queue()
 RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE

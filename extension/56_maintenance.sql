@@ -276,8 +276,24 @@ BEGIN
     )
     DELETE FROM webhook_bridge.queue q USING old o WHERE q.consumer = o.consumer AND q.position = o.position;
     GET DIAGNOSTICS deleted = ROW_COUNT;
+    -- from consumer to consumer: what they have is not read to find that there are none that
+    -- are gone; nor without any consumer: pg_restore may bring what they have first
+    IF EXISTS (SELECT FROM webhook_bridge.consumers) AND EXISTS (
+        WITH RECURSIVE queued AS (
+            SELECT min(q.consumer) AS id FROM webhook_bridge.queue q
+            UNION ALL
+            SELECT (SELECT min(q.consumer) FROM webhook_bridge.queue q WHERE q.consumer > p.id) FROM queued p WHERE p.id IS NOT NULL
+        ), fetched AS (
+            SELECT min(a.consumer) AS id FROM webhook_bridge.attempts a
+            UNION ALL
+            SELECT (SELECT min(a.consumer) FROM webhook_bridge.attempts a WHERE a.consumer > p.id) FROM fetched p WHERE p.id IS NOT NULL
+        )
+        SELECT FROM (SELECT q.id FROM queued q UNION ALL SELECT f.id FROM fetched f) k
+        WHERE k.id IS NOT NULL AND NOT EXISTS (SELECT FROM webhook_bridge.consumers c WHERE c.id = k.id)) THEN
+        PERFORM webhook_bridge.sweep_queue();
+    END IF;
     RETURN deleted;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.trim_queue(integer) IS
-'Private: deletes from the queues of consumers what was received before the first partition of events, and returns how many rows';
+'Private: deletes from the queues of consumers what was received before the first partition of events, and returns how many rows; also what is left of consumers that are gone';

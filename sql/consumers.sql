@@ -175,6 +175,13 @@ $$;
 INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids)
 SELECT c.id, -n, '1999-12-31', ARRAY[-n] FROM webhook_bridge.consumers c, generate_series(1, 3) n WHERE c.name = 'late';
 SELECT webhook_bridge.trim_queue(2), webhook_bridge.trim_queue(2), webhook_bridge.trim_queue(2);
+-- and consumers that are gone
+INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids) VALUES (-1, 1, now(), '{1}');
+SELECT webhook_bridge.trim_queue(2);
+INSERT INTO webhook_bridge.attempts (consumer, event_id, received_at, attempts, in_flight) VALUES (2000000000, 1, now(), 1, true);
+SELECT webhook_bridge.trim_queue(2);
+SELECT (SELECT count(*) FROM webhook_bridge.queue WHERE consumer = -1) AS queue,
+       (SELECT count(*) FROM webhook_bridge.attempts WHERE consumer = 2000000000) AS attempts;
 
 -- events that are gone
 DELETE FROM webhook_bridge.events WHERE external_id IN ('o3', 'o4');
