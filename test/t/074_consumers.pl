@@ -35,6 +35,7 @@ webhook_bridge.receivers = 2
 max_prepared_transactions = 2
 client_connection_check_interval = 100ms
 log_statement = none
+restart_after_crash = on
 CONF
 my $node   = $bridge->node;
 my $secret = 'shared secret';
@@ -64,6 +65,7 @@ long_transaction();
 $to_old = "SELECT 'still ' || count(*) FROM old; COMMIT;\n";
 $old->finish;
 like($from_old, qr/still 1/, 'the old transaction was open all the time');
+crash();
 done_testing();
 
 # ---------------------------------------------------------------------------
@@ -410,5 +412,27 @@ SQL
     my $read = $entries_read->() - $before;
     cmp_ok($read, '<', KEYS, 'long transaction: without reading what is gone');
     note "200 events, $read entries of indexes read";
+    return;
+}
+
+# ---------------------------------------------------------------------------
+# kill -9 of a session that consumes, with which the whole server goes down
+# ---------------------------------------------------------------------------
+
+sub crash
+{
+    my $fetch = q(SELECT string_agg(id::text, ' ' ORDER BY id) FROM webhook_bridge.fetch_events('crashed', 10));
+    $bridge->sql("SELECT webhook_bridge.create_consumer('crashed', endpoints => '{open}'), webhook_bridge.replay_events('crashed')");
+    my $session = $node->background_psql('postgres');
+    my $ids     = $session->query_safe("BEGIN; INSERT INTO old VALUES (2); $fetch");
+    like($ids, qr/^\d+( \d+){9}$/, 'crash: ten events are fetched');
+    is($session->query_safe("SELECT webhook_bridge.ack_events('crashed', '{@{[ $ids =~ tr/ /,/r ]}}')"), 10, 'crash: and acknowledged');
+    my $pid    = $session->query_safe('SELECT pg_backend_pid()');
+    my $offset = (stat $node->logfile)[7];
+    is(kill('KILL', $pid), 1, 'crash: the session is killed');
+    poll_until(sub { scalar($bridge->log_text($offset)) =~ /reinitializing/ && eval { $bridge->sql('SELECT 1') } }, 'the server to recover');
+    eval { $session->quit };
+    is($bridge->sql($fetch), $ids, 'crash: the same come again');
+    is($bridge->count('old WHERE n = 2'), 0, 'crash: and what was done with them is not done');
     return;
 }
