@@ -70,8 +70,13 @@ build/fuzz/fuzz_delivery: src/delivery.c
 build/bench/%: test/bench/%.c $(pure) $(headers)
 	@mkdir -p $(@D)
 	$(CC) $(filter -O% -g,$(CFLAGS)) -D_GNU_SOURCE -Isrc -Wall -Wextra -Wno-unused-parameter $(BENCH_FLAGS) -o $@ $(filter %.c,$^) -lcrypto $(BENCH_LIBS)
-build/bench/wake: BENCH_FLAGS = -I$(includedir)
-build/bench/wake: BENCH_LIBS = -L$(libdir) -lpq
+build/bench/wake build/bench/listen: BENCH_FLAGS = -I$(includedir)
+build/bench/wake build/bench/listen: BENCH_LIBS = -L$(libdir) -lpq
+
+# Preloaded into wrk, see there.
+build/bench/%.so: test/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) -shared -fPIC -D_GNU_SOURCE -Wall -Wextra -o $@ $< -lssl
 
 test:
 	PG_CONFIG='$(PG_CONFIG)' script/test

@@ -124,16 +124,18 @@ enter_work_area() {
 # The files that git knows or would add; without git all but what is built.
 # Installed npm packages are neither, but the tests need them.
 copy_tree() {
-    local list=$1/.files
+    local list=$1/.files packages
     if ! tree_files >"$list" 2>/dev/null || [[ ! -s $list ]]; then
         (cd "$WB_ROOT" && find . \( -name .git -o -name node_modules -o -path ./build -o -name '*.o' \
             -o -name '*.bc' -o -name '*.so' \) -prune -o \( -type f -o -type l \) -print0) >"$list"
     fi
     tar -C "$WB_ROOT" -c --null --no-recursion -T "$list" | tar -C "$1" -x --no-same-owner
     rm "$list"
-    if [[ -d $WB_ROOT/test/vendor/node_modules ]]; then
-        cp -R "$WB_ROOT/test/vendor/node_modules" "$1/test/vendor/"
-    fi
+    for packages in test/vendor test/bench; do
+        if [[ -d $WB_ROOT/$packages/node_modules ]]; then
+            cp -R "$WB_ROOT/$packages/node_modules" "$1/$packages/"
+        fi
+    done
 }
 
 # Lists files with a zero byte after each.  Who owns the checkout is no matter.

@@ -3,11 +3,11 @@
  * wake.c
  *	  How long after a delivery is sent a consumer has the event in its hands.
  *
- *		wake PORT PATH FILE COUNT
+ *		wake PORT FILE COUNT
  *
- * Sends the deliveries of FILE, which has a line per delivery with its
- * signature, a tab and its body, COUNT in all, one after the other; waits for
- * each notification, fetches the event for consumer "bench" and acknowledges it.
+ * Sends the deliveries of FILE, which has a line per delivery with its path,
+ * signature and body, tabs between them, COUNT in all, one after the other;
+ * waits for each notification, fetches the event for consumer "bench" and acknowledges it.
  * Prints for each the microseconds from before the request was sent until
  * fetch_events() had returned the event: more than those since the commit.
  *
@@ -105,6 +105,18 @@ wait_for_notification(void)
 	PQfreemem(notification);
 }
 
+/* Ends the field and returns the one after it. */
+static char *
+next_field(char *field)
+{
+	char *tab = strchr(field, '\t');
+
+	if (tab == NULL)
+		fail("a line without its tabs");
+	*tab = '\0';
+	return tab + 1;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -113,9 +125,9 @@ main(int argc, char **argv)
 	int count;
 	FILE *file;
 
-	if (argc != 5 || (file = fopen(argv[3], "r")) == NULL)
-		fail("usage: wake PORT PATH FILE COUNT");
-	count = atoi(argv[4]);
+	if (argc != 4 || (file = fopen(argv[2], "r")) == NULL)
+		fail("usage: wake PORT FILE COUNT");
+	count = atoi(argv[3]);
 	address.sin_port = htons((uint16_t) atoi(argv[1]));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	http = socket(AF_INET, SOCK_STREAM, 0);
@@ -129,19 +141,18 @@ main(int argc, char **argv)
 	for (int i = 0; i < count; i++)
 	{
 		double sent_at;
+		char *signature;
 		char *body;
 		PGresult *event;
 
 		while (fgets(line, sizeof(line), file) == NULL)
 			rewind(file);
 		line[strcspn(line, "\n")] = '\0';
-		body = strchr(line, '\t');
-		if (body == NULL)
-			fail("a line without a tab");
-		*body++ = '\0';
+		signature = next_field(line);
+		body = next_field(signature);
 
 		sent_at = now_us();
-		send_delivery(argv[2], line, body);
+		send_delivery(line, signature, body);
 		wait_for_notification();
 		event = run("BEGIN; SELECT id, payload FROM webhook_bridge.fetch_events('bench')");
 		printf("%.0f\n", now_us() - sent_at);
