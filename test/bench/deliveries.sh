@@ -159,7 +159,8 @@ measure_case() {
         case $target in
             webhook_bridge) measure_receivers "$target" "$@" ;;
             small) measure_small "$@" ;;
-            *) measure_peer "$target" "$@" ;;
+            nginx | fastify | starlette | webhook) measure_peer "$target" "$@" ;;
+            *) measure_storing "$target" "$@" ;;
         esac
     done
 }

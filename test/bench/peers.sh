@@ -5,11 +5,11 @@
 
 declare -A peer_port=() peer_pid=()
 
-# start_peers: those that cases name.
+# start_peers: those that cases name and that are programs to start.
 start_peers() {
     local peer
     while read -r peer; do
-        [[ $peer != small ]] || continue
+        declare -F "start_$peer" >/dev/null || continue
         peer_port[$peer]=$(free_port)
         "start_$peer"
         wait_until 20 port_answers "${peer_port[$peer]}" || die "$peer does not listen: $(tail -n 5 "$WB_WORK/$peer.log")"

@@ -76,11 +76,11 @@ SQL
     section '' 'The same rows, stored without HTTP and without a signature by pgbench with prepared statements, and by COPY. CPU is the database server'\''s.' <<'SQL'
 SELECT 'how', 'rows/s', 'mean µs', 'p50 µs', 'rows/commit', 'CPU µs/row';
 SELECT '---', '---:', '---:', '---:', '---:', '---:';
-SELECT CASE name WHEN 'INSERT' THEN '32 clients, one INSERT per transaction'
-                 WHEN 'INSERT and NOTIFY' THEN '32 clients, one INSERT and one NOTIFY per transaction, 1 session that listens'
-                 WHEN 'single INSERT' THEN '1 client, one INSERT per transaction'
+SELECT CASE name WHEN 'insert' THEN '32 clients, one INSERT per transaction'
+                 WHEN 'insert_notify' THEN '32 clients, one INSERT and one NOTIFY per transaction, 1 session that listens'
+                 WHEN 'single_insert' THEN '1 client, one INSERT per transaction'
                  WHEN 'batch' THEN '1 client, as many rows per transaction as a batch of the reference has'
-                 WHEN 'COPY' THEN 'COPY of 100,000 rows' END,
+                 WHEN 'copy' THEN 'COPY of 100,000 rows' END,
        round(per_second), round(mean_us), round(p50_us), rows_per_commit, round(cpu_us, 1)
 FROM storing_summary ORDER BY per_second;
 SQL

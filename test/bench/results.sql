@@ -61,7 +61,7 @@ CREATE TABLE measurements (
 
 -- Rows stored without webhook_bridge: storing.sh.
 CREATE TABLE storing (
-    name text NOT NULL CHECK (name IN ('INSERT', 'INSERT and NOTIFY', 'COPY', 'batch', 'single INSERT')),
+    name text NOT NULL CHECK (name IN ('insert', 'insert_notify', 'copy', 'batch', 'single_insert')),
     round integer NOT NULL,                 -- 0: to warm up
     rows_per_second numeric NOT NULL,
     mean_us numeric NOT NULL,               -- of a transaction
@@ -212,7 +212,7 @@ VALUES
     (1, 'reference, rate: of nginx', ratio_of_rates('reference', 'nginx'), 0.36, 0.55, false),
     (2, 'reference, rate: times fastify', ratio_of_rates('reference', 'fastify'), 7, 12, false),
     (3, 'reference, rate: times pgbench with an INSERT per transaction, 32 clients',
-     (SELECT rate FROM ratio_to_storing('reference', 'INSERT')), 2.5, 4, false),
+     (SELECT rate FROM ratio_to_storing('reference', 'insert')), 2.5, 4, false),
     (4, 'reference, p99: times the mean time of a bare commit of as many rows as a batch has',
      (SELECT p99_to_mean FROM ratio_to_storing('reference', 'batch')), NULL, 3, true),
     (5, 'connection per request, 32 at a time, rate: of nginx',
@@ -229,7 +229,7 @@ VALUES
      (SELECT cpu FROM case_ratios WHERE name = 'growth: 10 million events'), 1.15, 1.05, true),
     (12, '1,000 connections, memory of a receiver: MB over idle', (SELECT over_idle_mb FROM memory_summary WHERE name = 'plain'), 40, 20, true),
     (13, '1 connection, median latency: times that of a bare commit of one row',
-     (SELECT p50 FROM ratio_to_storing('1 connection', 'single INSERT')), 1.3, 1.15, true),
+     (SELECT p50 FROM ratio_to_storing('1 connection', 'single_insert')), 1.3, 1.15, true),
     (14, '2 consumers: times the CPU per delivery', (SELECT ingest_cpu_ratio FROM consumer_summary), 1.15, NULL, true),
     (15, '2 consumers: times the rate', (SELECT ingest_rate_ratio FROM consumer_summary), 0.85, NULL, false),
     (16, 'fetch and acknowledge in one session: events/s', (SELECT events_per_second FROM consumer_summary), 40000, NULL, false),

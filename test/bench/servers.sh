@@ -7,6 +7,7 @@ server_settings=(
     "synchronous_commit = on"
     "full_page_writes = on"
     "shared_buffers = 256MB"
+    "min_wal_size = 2GB"
     "max_wal_size = 8GB"
     "checkpoint_timeout = 30min"
     "max_connections = 300"
@@ -31,8 +32,16 @@ start_bench_server() {
     )
     use_server "$1"
     psql -c "CREATE EXTENSION webhook_bridge" -f test/bench/growth.sql
+    make_wal
     wait_until 10 port_answers "${http_port[$1]}" || die "nothing listens on port ${http_port[$1]}"
     wait_until 10 port_answers "${https_port[$1]}" || die "nothing listens on port ${https_port[$1]}"
+}
+
+# A new server makes its WAL files while it needs them, at the cost of who is just
+# committing; one in use has them from before.
+make_wal() {
+    psql -c "SELECT pg_logical_emit_message(false, 'bench', repeat('-', 1000000)) FROM generate_series(1, 2000)" \
+        -c CHECKPOINT >/dev/null
 }
 
 # use_server NAME: sets server, what psql speaks to, and the postmaster's pid.

@@ -1,14 +1,11 @@
 # shellcheck shell=bash
 #
 # The same rows stored by PostgreSQL's own programs, without HTTP and without
-# verifying anything; sourced by script/bench.
+# verifying anything, in the table of peers.sh; sourced by script/bench.
 
 # pgbench_rows NAME FILE ROUND SECONDS CLIENTS [ROWS]: transactions of so many rows.
 pgbench_rows() {
-    local log=$WB_WORK/pgbench.log cpu tps mean p50=NULL body rows=${6:-1} options=()
-    progress "storing: $1"
-    use_server main
-    peers_sql -c "TRUNCATE webhook_events" -c CHECKPOINT
+    local log=$WB_WORK/pgbench.log cpu tps mean p50=NULL body rows=${6:-1} count options=()
     if (($5 == 1)); then
         options=(-l --log-prefix="$WB_WORK/tmp/transactions")
         rm -f "$WB_WORK"/tmp/transactions.*
@@ -26,37 +23,41 @@ pgbench_rows() {
     if (($5 == 1)); then
         p50=$(cut -d ' ' -f 3 "$WB_WORK"/tmp/transactions.* | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
     fi
-    results -c "INSERT INTO storing VALUES ('$1', $3, $tps * $rows, $mean, $p50, $rows,
-        $cpu * $tick_us / (SELECT count FROM (VALUES ($(peers_sql -c "SELECT count(*)::numeric FROM webhook_events"))) t (count)))"
+    count=$(peers_sql -c "SELECT count(*) FROM webhook_events")
+    results -c "INSERT INTO storing VALUES ('$1', $3, $tps * $rows, $mean, $p50, $rows, $cpu * $tick_us / $count.0)"
 }
 
 # In one transaction from a file of 100,000 rows.
 copy_rows() {
     local rows=100000 file=$WB_WORK/tmp/rows cpu ms
-    progress "storing: COPY"
-    use_server main
     [[ -e $file ]] || for ((i = 0; i < rows / 10000; i++)); do cut -f 3 "$(deliveries_file github 1024)"; done |
-        perl -e 'open my $r, "<", "/dev/urandom"; while (<>) { read $r, my $b, 16;
-            print join("-", unpack("H8 H4 H4 H4 H12", $b)), "\tpush\t$_" }' >"$file"
-    peers_sql -c "TRUNCATE webhook_events" -c CHECKPOINT
+        perl -e 'open my $random, "<", "/dev/urandom";
+                 while (<>) { read $random, my $id, 16; print join("-", unpack("H8 H4 H4 H4 H12", $id)), "\tpush\t$_" }' >"$file"
     cpu=$(tree_ticks "$postmaster_pid")
     ms=$(peers_sql -c '\timing on' -c "COPY webhook_events (id, topic, payload) FROM '$file'" | awk '/^Time:/ { print $2 }')
     cpu=$(($(tree_ticks "$postmaster_pid") - cpu))
     [[ $(peers_sql -c "SELECT count(*) FROM webhook_events") == "$rows" ]] || die "COPY has not stored all"
-    results -c "INSERT INTO storing VALUES ('COPY', $1, $rows / $ms * 1000, $ms * 1000, NULL, $rows, $cpu * $tick_us / $rows.0)"
+    results -c "INSERT INTO storing VALUES ('copy', $1, $rows / $ms * 1000, $ms * 1000, NULL, $rows, $cpu * $tick_us / $rows.0)"
 }
 
-# measure_storing ROUND SECONDS
+# measure_storing NAME ROUND SECONDS
 measure_storing() {
     local batch
-    pgbench_rows INSERT insert.sql "$@" 32
-    pgbench_rows 'single INSERT' insert.sql "$@" 1
-    batch=$(results -c "SELECT round(rows::numeric / batches) FROM measurements JOIN cases ON id = case_id
-        WHERE name = 'reference' AND target = 'webhook_bridge' AND round = $1")
-    [[ -z $batch ]] || pgbench_rows batch insert_batch.sql "$@" 1 "$batch"
-    [[ -z $quick ]] || return 0
-    PGDATABASE=peers start_listeners 1
-    pgbench_rows 'INSERT and NOTIFY' insert_notify.sql "$@" 32
-    stop_listeners 0
-    copy_rows "$1"
+    use_server main
+    peers_sql -c "TRUNCATE webhook_events" -c CHECKPOINT
+    case $1 in
+        insert) pgbench_rows "$1" insert.sql "$2" "$3" 32 ;;
+        single_insert) pgbench_rows "$1" insert.sql "$2" "$3" 1 ;;
+        insert_notify)
+            PGDATABASE=peers start_listeners 1
+            pgbench_rows "$1" insert_notify.sql "$2" "$3" 32
+            stop_listeners 0
+            ;;
+        batch)
+            batch=$(results -c "SELECT round(rows::numeric / batches) FROM measurements
+                WHERE case_id = $case_id AND target = 'webhook_bridge' ORDER BY round DESC LIMIT 1")
+            [[ -z $batch ]] || pgbench_rows "$1" insert_batch.sql "$2" "$3" 1 "$batch"
+            ;;
+        copy) copy_rows "$2" ;;
+    esac
 }
