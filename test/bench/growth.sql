@@ -36,7 +36,8 @@ BEGIN
     END LOOP;
     SET LOCAL work_mem = '1GB';
     INSERT INTO webhook_bridge.dedup (event_id, received_at, endpoint, key)
-    SELECT id, received_at, endpoint, external_id FROM webhook_bridge.events ORDER BY external_id COLLATE "C";
+    SELECT v.id, v.received_at, e.id, webhook_bridge.ledger_key(v.external_id)
+    FROM webhook_bridge.events v JOIN webhook_bridge.endpoints e ON e.name = v.endpoint ORDER BY 4;
     FOR index IN SELECT indexrelid FROM pg_index WHERE indrelid = 'webhook_bridge.dedup'::regclass LOOP
         EXECUTE format('ALTER INDEX %s RESET (fillfactor)', index);
     END LOOP;
