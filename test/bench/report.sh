@@ -10,6 +10,7 @@ state_facts() {
     local settings
     fact processor "$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)"
     fact cores "$(nproc), shared with the load generator"
+    fact company "load average of the last minute $(cut -d ' ' -f 1 /proc/loadavg) before anything was measured"
     fact memory "$(awk '/^MemTotal/ { printf "%.1f GB", $2 / 1048576 }' /proc/meminfo)"
     fact filesystem "$(df --output=fstype,source "$WB_WORK" | tail -n 1 | tr -s ' ')"
     fact system "$(uname -sr), $(. /etc/os-release && echo "$PRETTY_NAME")"
