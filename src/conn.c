@@ -35,7 +35,6 @@
 #include "stream.h"
 #include "tls.h"
 
-#define KEEP_BUFFER 65536      /* a larger one is given back after the request */
 #define LINGER_MS 1000         /* of silence, in which a refused client can read why */
 #define LAST_READS 64          /* of one that gives way */
 #define TRIM_CONNS 32          /* worth giving their memory back to the system */
@@ -423,7 +422,7 @@ give_back_buffer(WbConn *conn)
 	wb_input_free(&conn->input);
 }
 
-/* Idle connections keep theirs for the next request only while there is plenty. */
+/* Idle connections keep large ones for the next request only while there is plenty. */
 static void
 give_back_idle_buffers(void)
 {
@@ -673,9 +672,8 @@ finish_writing(WbConn *conn)
 		parse(conn);
 		return;
 	}
-	conn->input.start = conn->input.length = 0;
-	if (conn->input.capacity > KEEP_BUFFER)
-		give_back_buffer(conn);
+	check_unpinned(conn);
+	wb_input_rest(&conn->input);
 	set_phase(conn, WB_PHASE_IDLE);
 }
 
@@ -794,6 +792,7 @@ trim_memory(void)
 		return;
 	most_conns = conn_count;
 	again_at_ms = now_ms + TRIM_PAUSE_MS;
+	wb_inputs_trim();
 #ifdef __GLIBC__
 	malloc_trim(0);
 #endif
@@ -893,5 +892,6 @@ wb_conns_reset(void)
 			close_conn(conn_of(iter.cur));
 	}
 	free_closed();
+	wb_inputs_trim();
 	draining = false;
 }

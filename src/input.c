@@ -11,7 +11,8 @@
  *
  * The connection owns the buffer.  All buffers of the process together, with the
  * answers that clients do not take, stay below webhook_bridge.max_buffered: none
- * grows beyond it.  No errors are raised for want of memory.
+ * grows beyond it.  A few that are free are kept besides, of the size that most
+ * need.  No errors are raised for want of memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,11 +26,23 @@
 #include "output.h"
 
 #define FIRST_BUFFER 8192 /* bytes; most deliveries fit */
+#define KEEP_BUFFER 65536 /* a larger one is given back after the request */
+#define SPARE_BUFFERS 256 /* as many as connections can be read in one turn */
+
+/* A buffer of the first size that nobody has. */
+typedef struct Spare
+{
+	struct Spare *next;
+} Spare;
 
 static MemoryContext input_context;
+static Spare *spares = NULL; /* the one that was used last, and is in the processor's cache, first */
+static int spare_count = 0;
 static size_t buffered = 0; /* bytes of all buffers */
 static WbHttpHead head;     /* of the request looked at last */
 
+static char *take_buffer(size_t capacity);
+static void drop_buffer(char *data, size_t capacity);
 static bool has_memory(size_t bytes);
 static WbInputResult look_at_head(WbInput *input);
 static WbInputResult look_at_body(WbInput *input);
@@ -74,18 +87,59 @@ wb_input_make_space(WbInput *input)
 	}
 	if (!has_memory(capacity - input->capacity))
 		return false;
-	data = MemoryContextAllocExtended(input_context, capacity, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+	data = take_buffer(capacity);
 	if (data == NULL)
 		return false;
 	if (input->data)
 	{
 		memcpy(data, input->data, input->length);
-		pfree(input->data);
+		drop_buffer(input->data, input->capacity);
 	}
 	buffered += capacity - input->capacity;
 	input->data = data;
 	input->capacity = capacity;
 	return true;
+}
+
+static char *
+take_buffer(size_t capacity)
+{
+	Spare *spare = spares;
+
+	if (capacity != FIRST_BUFFER || spare == NULL)
+		return MemoryContextAllocExtended(input_context, capacity, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+	spares = spare->next;
+	spare_count--;
+	return (char *) spare;
+}
+
+static void
+drop_buffer(char *data, size_t capacity)
+{
+	Spare *spare = (Spare *) data;
+
+	if (capacity != FIRST_BUFFER || spare_count == SPARE_BUFFERS)
+	{
+		pfree(data);
+		return;
+	}
+	spare->next = spares;
+	spares = spare;
+	spare_count++;
+}
+
+/* Gives back the buffers that nobody has. */
+void
+wb_inputs_trim(void)
+{
+	while (spares)
+	{
+		Spare *spare = spares;
+
+		spares = spare->next;
+		pfree(spare);
+	}
+	spare_count = 0;
 }
 
 /* Whether buffers may grow by so much. */
@@ -100,10 +154,20 @@ void
 wb_input_free(WbInput *input)
 {
 	if (input->data)
-		pfree(input->data);
+		drop_buffer(input->data, input->capacity);
 	buffered -= input->capacity;
 	input->data = NULL;
 	input->capacity = input->length = input->start = 0;
+}
+
+/* Gives back a buffer in which nothing is, and which another request can have as well. */
+void
+wb_input_rest(WbInput *input)
+{
+	Assert(input->start == input->length);
+	input->start = input->length = 0;
+	if (input->capacity <= FIRST_BUFFER || input->capacity > KEEP_BUFFER)
+		wb_input_free(input);
 }
 
 /* Looks at the current request; to be called when there is more of it. */

@@ -48,8 +48,10 @@ typedef struct WbInput
 } WbInput;
 
 extern void wb_inputs_init(void);
+extern void wb_inputs_trim(void);
 extern bool wb_input_make_space(WbInput *input);
 extern void wb_input_free(WbInput *input);
+extern void wb_input_rest(WbInput *input);
 extern WbInputResult wb_input_look(WbInput *input);
 extern bool wb_input_fits(const WbInput *input);
 extern const WbHttpHead *wb_input_head(WbInput *input);

@@ -43,6 +43,7 @@
 #include "client.h"
 #include "conn.h"
 #include "guc.h"
+#include "input.h"
 #include "output.h"
 #include "stream.h"
 
@@ -886,6 +887,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bytes[input.len] = '\n';
 	check_all(script.data, script.len, bytes, input.len + 1);
 	backend_reset_turn();
+	wb_inputs_trim();
 	REQUIRE(backend_allocations() == 0);
 	return 0;
 }
