@@ -49,6 +49,7 @@ typedef struct WbConn
 {
 	WbWatch watch;
 	WbStream stream;
+	int awaits; /* what of the socket to wait for */
 	WbStay stay;
 	slist_node dirty_node;
 	slist_node closed_node;
@@ -76,6 +77,7 @@ static MemoryContext conn_context; /* of WbConn */
 static slist_head dirty = SLIST_STATIC_INIT(dirty);
 static slist_head closed = SLIST_STATIC_INIT(closed);
 static int conn_count = 0;
+static uint64 opened = 0;  /* connections, ever */
 static int most_conns = 0; /* since memory was given back */
 static int tls_starts = 0; /* attempted in this turn */
 static uint64 turn = 1;    /* number of the current one */
@@ -89,6 +91,7 @@ static void give_way(WbConn *conn);
 static int64 time_of(WbPhase phase);
 static void set_phase(WbConn *conn, WbPhase phase);
 static void on_ready(void *owner, int ready);
+static void wait_for_socket(WbConn *conn);
 static void start_tls(WbConn *conn);
 static void receive(WbConn *conn);
 static void discard(WbConn *conn);
@@ -134,6 +137,13 @@ int
 wb_conns_count(void)
 {
 	return conn_count;
+}
+
+/* How many there have been, those that are open included. */
+uint64
+wb_conns_opened(void)
+{
+	return opened;
 }
 
 /*
@@ -249,18 +259,25 @@ wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls)
 		if (victim)
 			give_way(victim);
 	}
-	if ((with_tls && !wb_tls_begin(&stream)) ||
-		!wb_loop_add(loop, &conn->watch, fd, WB_READABLE, on_ready, conn))
+	if (with_tls && !wb_tls_begin(&stream))
 	{
 		wb_client_leave(&conn->client);
 		stream.transport->close(&stream);
 		pfree(conn);
 		return;
 	}
+	wb_loop_add(loop, &conn->watch, fd, on_ready, conn);
 	conn->stream = stream;
+	conn->awaits = WB_READABLE;
 	set_phase(conn, phase);
 	conn_count++;
+	opened++;
 	pg_atomic_write_u32(&slot->connections, conn_count);
+	/* what a client sends first is often there already; who has sent nothing has no buffer */
+	if (with_tls || wb_input_make_space(&conn->input))
+		on_ready(conn, WB_READABLE);
+	else
+		wait_for_socket(conn);
 }
 
 /* How long a connection may be in a phase, in milliseconds. */
@@ -311,6 +328,21 @@ on_ready(void *owner, int ready)
 	}
 	if (conn->stream.has_more && conn->stay.phase != WB_PHASE_WRITING)
 		wb_loop_again(loop, &conn->watch);
+	wait_for_socket(conn);
+}
+
+/*
+ * Lets the loop wait for what the connection awaits, to be called after whatever
+ * is done with it.  Who has his answer in the turn in which he came, and goes, is
+ * never waited for; that costs a system call to begin with and one to end.
+ */
+static void
+wait_for_socket(WbConn *conn)
+{
+	if (conn->is_closed || conn->is_dirty)
+		return;
+	if (!wb_loop_change(loop, &conn->watch, conn->awaits))
+		close_conn(conn);
 }
 
 /*
@@ -326,15 +358,15 @@ start_tls(WbConn *conn)
 	switch (conn->stream.transport->start(&conn->stream))
 	{
 		case WB_TLS_START_DONE:
-			wb_loop_change(loop, &conn->watch, WB_READABLE);
+			conn->awaits = WB_READABLE;
 			set_phase(conn, WB_PHASE_NEW);
 			break;
 		case WB_TLS_START_AGAIN:
-			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
+			conn->awaits = conn->stream.awaits;
 			break;
 		case WB_TLS_START_FAILED:
 			count_tls_failure();
-			wb_loop_change(loop, &conn->watch, WB_READABLE);
+			conn->awaits = WB_READABLE;
 			linger(conn);
 			break;
 		case WB_TLS_START_NO_TLS:
@@ -366,9 +398,13 @@ receive(WbConn *conn)
 	got = conn->stream.transport->read(&conn->stream, input->data + input->length,
 									   input->capacity - input->length);
 	/* reading may have to wait until something of TLS itself has been written */
-	wb_loop_change(loop, &conn->watch, got == WB_STREAM_AGAIN ? conn->stream.awaits : WB_READABLE);
+	conn->awaits = got == WB_STREAM_AGAIN ? conn->stream.awaits : WB_READABLE;
 	if (got == WB_STREAM_AGAIN)
+	{
+		if (input->length == 0)
+			wb_input_rest(input);
 		return;
+	}
 	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
 	{
 		close_conn(conn);
@@ -627,6 +663,7 @@ wb_conns_answer(void)
 			wb_output_continue(&conn->output);
 		conn->input.continue_due = false;
 		write_out(conn);
+		wait_for_socket(conn);
 	}
 	free_closed();
 }
@@ -643,7 +680,7 @@ write_out(WbConn *conn)
 		case WB_STREAM_AGAIN:
 			if (conn->stay.phase != WB_PHASE_WRITING)
 				set_phase(conn, WB_PHASE_WRITING);
-			wb_loop_change(loop, &conn->watch, conn->stream.awaits);
+			conn->awaits = conn->stream.awaits;
 			break;
 		default:
 			close_conn(conn);
@@ -655,8 +692,7 @@ write_out(WbConn *conn)
 static void
 finish_writing(WbConn *conn)
 {
-	wb_loop_change(loop, &conn->watch, WB_READABLE);
-
+	conn->awaits = WB_READABLE;
 	if (conn->close_after)
 	{
 		end_conn(conn);

@@ -17,6 +17,7 @@
 
 extern void wb_conns_init(WbLoop *loop, WbSlot *slot);
 extern int wb_conns_count(void);
+extern uint64 wb_conns_opened(void);
 extern bool wb_conns_have_room(void);
 extern void wb_conn_open(int fd, const struct sockaddr_storage *peer, bool with_tls);
 extern bool wb_conns_have_work(void);

@@ -78,43 +78,39 @@ wb_loop_create(void)
 	return loop;
 }
 
-/* False, with errno set, if the system refuses; the socket stays the caller's. */
-bool
-wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, int interest,
-			WbReadyCallback ready, void *owner)
+/* The socket stays the caller's. */
+void
+wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, WbReadyCallback ready, void *owner)
 {
-	struct epoll_event event;
-
-	event.events = epoll_interest(interest);
-	event.data.ptr = watch;
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-	{
-		watch->fd = -1;
-		return false;
-	}
 	watch->fd = fd;
-	watch->interest = interest;
+	watch->is_told = false;
+	watch->interest = 0;
 	watch->ready = ready;
 	watch->owner = owner;
 	watch->is_again = false;
-	watch->last_turn = 0;
-	return true;
+	watch->last_turn = loop->turn;
 }
 
-void
+bool
 wb_loop_change(WbLoop *loop, WbWatch *watch, int interest)
 {
 	struct epoll_event event;
 
-	if (watch->fd < 0 || watch->interest == interest)
-		return;
+	if (watch->fd < 0 || (watch->is_told && watch->interest == interest))
+		return true;
 	event.events = epoll_interest(interest);
 	event.data.ptr = watch;
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) < 0)
+	if (epoll_ctl(loop->epoll_fd, watch->is_told ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch->fd, &event) < 0)
+	{
+		if (!watch->is_told)
+			return false;
 		ereport(ERROR,
 				(errcode_for_socket_access(),
 				 errmsg("could not change an epoll entry: %m")));
+	}
+	watch->is_told = true;
 	watch->interest = interest;
+	return true;
 }
 
 /*
@@ -145,7 +141,8 @@ wb_loop_remove(WbLoop *loop, WbWatch *watch)
 	if (watch->fd < 0)
 		return;
 	forget_again(watch);
-	(void) epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	if (watch->is_told)
+		(void) epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
 	watch->fd = -1;
 }
 
@@ -194,7 +191,7 @@ wb_loop_turn(WbLoop *loop, long timeout_ms)
 		tell(loop, watch, ready);
 	}
 
-	/* those that were told above, and want to be again, are at the end */
+	/* those that were told or added above, and want to be again, are at the end */
 	while (!dlist_is_empty(&loop->again))
 	{
 		WbWatch *watch = dlist_head_element(WbWatch, again_node, &loop->again);

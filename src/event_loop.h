@@ -30,6 +30,7 @@ typedef void (*WbReadyCallback)(void *owner, int ready);
 struct WbWatch
 {
 	int fd;       /* -1 if not watched */
+	bool is_told; /* the system knows of it: */
 	int interest; /* WB_READABLE and WB_WRITABLE; may be 0 */
 	WbReadyCallback ready;
 	void *owner;
@@ -39,9 +40,13 @@ struct WbWatch
 };
 
 extern WbLoop *wb_loop_create(void);
-extern bool wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, int interest,
-						WbReadyCallback ready, void *owner);
-extern void wb_loop_change(WbLoop *loop, WbWatch *watch, int interest);
+
+/* Begins with a socket that is not waited for until wb_loop_change(). */
+extern void wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, WbReadyCallback ready, void *owner);
+
+/* What to wait for.  False, with errno set, if the system does not take one more socket. */
+extern bool wb_loop_change(WbLoop *loop, WbWatch *watch, int interest);
+
 extern void wb_loop_again(WbLoop *loop, WbWatch *watch);
 extern void wb_loop_remove(WbLoop *loop, WbWatch *watch);
 

@@ -73,6 +73,7 @@ static bool open_port(bool with_tls);
 static bool open_addresses(bool with_tls, bool joins);
 static bool open_address(const char *host, bool with_tls, bool joins);
 static int open_socket(const struct addrinfo *address, bool joins);
+static bool take_socket(WbListener *listener, int fd);
 static void close_port(bool with_tls);
 static void tell_closed(void);
 static void watch(int interest);
@@ -261,16 +262,13 @@ open_address(const char *host, bool with_tls, bool joins)
 			port->has_lost = true;
 			success = false;
 		}
-		else if (fd < 0 || !wb_loop_add(loop, &listener->watch, fd, WB_READABLE, on_ready, listener))
+		else if (fd < 0 || !take_socket(listener, fd))
 		{
 			report(with_tls, host, strerror(errno));
-			if (fd >= 0)
-				(void) close(fd);
 			success = false;
 		}
 		else
 		{
-			listener->fd = fd;
 			listener->with_tls = with_tls;
 			port->count++;
 		}
@@ -288,7 +286,9 @@ open_socket(const struct addrinfo *address, bool joins)
 
 	if (fd < 0)
 		return -1;
+	/* the sockets of connections inherit TCP_NODELAY */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
 		(joins && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
 		(address->ai_family == AF_INET6 &&
 		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
@@ -302,6 +302,22 @@ open_socket(const struct addrinfo *address, bool joins)
 		return -1;
 	}
 	return fd;
+}
+
+/* Takes over a listening socket; if it cannot be watched closes it, with errno set. */
+static bool
+take_socket(WbListener *listener, int fd)
+{
+	int saved_errno;
+
+	wb_loop_add(loop, &listener->watch, fd, on_ready, listener);
+	listener->fd = fd;
+	if (wb_loop_change(loop, &listener->watch, WB_READABLE))
+		return true;
+	saved_errno = errno;
+	(void) close(fd);
+	errno = saved_errno;
+	return false;
 }
 
 static void
@@ -381,7 +397,6 @@ on_ready(void *owner, int ready)
 	{
 		struct sockaddr_storage peer;
 		socklen_t length = sizeof(peer);
-		int on = 1;
 		int fd;
 
 		if (!wb_conns_have_room())
@@ -397,7 +412,6 @@ on_ready(void *owner, int ready)
 				pause_accepting(SHORTAGE_PAUSE_MS);
 			return;
 		}
-		(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		wb_conn_open(fd, &peer, listener->with_tls);
 	}
 }
@@ -425,7 +439,7 @@ watch(int interest)
 {
 	for (int p = 0; p < (int) lengthof(ports); p++)
 		for (int i = 0; i < ports[p].count; i++)
-			wb_loop_change(loop, &ports[p].listeners[i].watch, interest);
+			(void) wb_loop_change(loop, &ports[p].listeners[i].watch, interest);
 }
 
 /*

@@ -183,16 +183,16 @@ stop_listening(void)
 {
 	int64 until_ms = 0;
 	bool in_time = serve(true); /* no request is pending when a turn begins */
-	int before;
+	uint64 before;
 
 	do
 	{
-		before = wb_conns_count();
+		before = wb_conns_opened();
 		wb_loop_turn(loop, 0);
 		if (until_ms == 0) /* the clock is read by the turn */
 			until_ms = wb_loop_now_ms(loop) + ACCEPT_LIMIT_MS;
 		in_time = serve(in_time);
-	} while (in_time && wb_conns_count() > before && wb_loop_now_ms(loop) < until_ms);
+	} while (in_time && wb_conns_opened() > before && wb_loop_now_ms(loop) < until_ms);
 	wb_listeners_close();
 	next_listen_ms = 0;
 	return in_time;

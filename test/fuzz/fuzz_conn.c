@@ -138,21 +138,22 @@ wb_loop_now_ms(WbLoop *loop)
 	return now_ms;
 }
 
-bool
-wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, int interest, WbReadyCallback ready, void *owner)
+void
+wb_loop_add(WbLoop *loop, WbWatch *watch, int fd, WbReadyCallback ready, void *owner)
 {
 	watch->fd = fd;
-	watch->interest = interest;
+	watch->interest = 0;
 	watch->ready = ready;
 	watch->owner = owner;
 	clients[fd].watch = watch;
-	return true;
 }
 
-void
+bool
 wb_loop_change(WbLoop *loop, WbWatch *watch, int interest)
 {
-	watch->interest = interest;
+	if (watch->fd >= 0)
+		watch->interest = interest;
+	return true;
 }
 
 void
