@@ -220,7 +220,7 @@ give_way(WbConn *conn)
 	if (conn->stay.phase == WB_PHASE_RECEIVING)
 	{
 		append_answer(conn, WB_ANSWER_UNAVAILABLE, (WbAnswerForm){.keep_alive = false});
-		(void) wb_output_write(&conn->output, &conn->stream);
+		(void) wb_output_write(&conn->output, &conn->stream, true);
 		conn->stream.transport->finish(&conn->stream);
 		/* as in end_conn(), but its place is needed now */
 		for (int i = 0; i < LAST_READS && drop_input(conn) > 0; i++)
@@ -367,6 +367,7 @@ start_tls(WbConn *conn)
 		case WB_TLS_START_FAILED:
 			count_tls_failure();
 			conn->awaits = WB_READABLE;
+			conn->stream.transport->finish(&conn->stream);
 			linger(conn);
 			break;
 		case WB_TLS_START_NO_TLS:
@@ -672,7 +673,7 @@ wb_conns_answer(void)
 static void
 write_out(WbConn *conn)
 {
-	switch (wb_output_write(&conn->output, &conn->stream))
+	switch (wb_output_write(&conn->output, &conn->stream, conn->close_after))
 	{
 		case WB_OUTPUT_DONE:
 			finish_writing(conn);
@@ -721,6 +722,7 @@ finish_writing(WbConn *conn)
 static void
 end_conn(WbConn *conn)
 {
+	conn->stream.transport->finish(&conn->stream);
 	if (!conn->has_final && !draining && conn->input.start == conn->input.length &&
 		drop_input(conn) <= 0)
 	{
@@ -730,11 +732,10 @@ end_conn(WbConn *conn)
 	linger(conn);
 }
 
-/* Writes no more, and drops what the client still sends for a while. */
+/* Drops what the client of a finished stream still sends, for a while. */
 static void
 linger(WbConn *conn)
 {
-	conn->stream.transport->finish(&conn->stream);
 	give_back_buffer(conn);
 	conn->linger_until_ms = wb_loop_now_ms(loop) + wb_request_timeout_ms;
 	set_phase(conn, WB_PHASE_LINGERING);

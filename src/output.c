@@ -68,15 +68,16 @@ text_of(WbOutput *output)
 
 /*
  * Writes as much as the client takes: WB_OUTPUT_DONE, WB_STREAM_AGAIN if it is
- * to be called again when the stream can be written, or WB_STREAM_BROKEN.
+ * to be called again when the stream can be written, or WB_STREAM_BROKEN.  With
+ * "is_last" the caller finishes the stream when it is done.
  */
 int
-wb_output_write(WbOutput *output, WbStream *stream)
+wb_output_write(WbOutput *output, WbStream *stream, bool is_last)
 {
 	while (output->sent < output->text.len)
 	{
 		ssize_t put = stream->transport->write(stream, output->text.data + output->sent,
-											   output->text.len - output->sent);
+											   output->text.len - output->sent, is_last);
 
 		if (put < 0)
 		{

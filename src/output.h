@@ -28,7 +28,7 @@ typedef struct WbOutput
 extern void wb_outputs_init(void);
 extern void wb_output_answer(WbOutput *output, WbAnswer answer, WbAnswerForm form);
 extern void wb_output_continue(WbOutput *output);
-extern int wb_output_write(WbOutput *output, WbStream *stream);
+extern int wb_output_write(WbOutput *output, WbStream *stream, bool is_last);
 extern void wb_output_free(WbOutput *output);
 
 /* Bytes of memory of all outputs whose clients do not take them. */

@@ -33,11 +33,10 @@ plain_read(WbStream *stream, char *data, size_t capacity)
 	return plain_result(stream, recv(stream->fd, data, capacity, 0), WB_READABLE);
 }
 
-/* MSG_NOSIGNAL: a client that has gone must not signal the process. */
 static ssize_t
-plain_write(WbStream *stream, const char *data, size_t len)
+plain_write(WbStream *stream, const char *data, size_t len, bool is_last)
 {
-	return plain_result(stream, send(stream->fd, data, len, MSG_NOSIGNAL), WB_WRITABLE);
+	return plain_result(stream, wb_stream_send(stream->fd, data, len, is_last), WB_WRITABLE);
 }
 
 static void
@@ -55,6 +54,23 @@ plain_close(WbStream *stream)
 }
 
 static const WbTransport plain_transport = {NULL, plain_read, plain_write, plain_finish, plain_close};
+
+/*
+ * Like send().  A client that has gone must not signal the process.  With
+ * "more_follows", and where the system knows that, what does not fill a packet
+ * shares one with what comes next: more bytes, or the end.
+ */
+ssize_t
+wb_stream_send(int fd, const char *data, size_t len, bool more_follows)
+{
+#ifdef MSG_MORE
+	int more = more_follows ? MSG_MORE : 0;
+#else
+	int more = 0;
+#endif
+
+	return send(fd, data, len, MSG_NOSIGNAL | more);
+}
 
 /*
  * Whether there are bytes to read, of whatever kind: those of TLS may be none of

@@ -31,7 +31,8 @@ typedef struct WbTransport
 {
 	WbTlsStart (*start)(WbStream *stream); /* NULL if there is none */
 	ssize_t (*read)(WbStream *stream, char *data, size_t capacity);
-	ssize_t (*write)(WbStream *stream, const char *data, size_t len);
+	/* with "is_last" what is written may wait for finish(), which then has to follow at once */
+	ssize_t (*write)(WbStream *stream, const char *data, size_t len, bool is_last);
 	void (*finish)(WbStream *stream); /* says that no more will be written; input can only be dropped */
 	void (*close)(WbStream *stream);
 } WbTransport;
@@ -47,5 +48,6 @@ struct WbStream
 
 extern void wb_stream_open_plain(WbStream *stream, int fd);
 extern bool wb_stream_has_input(const WbStream *stream);
+extern ssize_t wb_stream_send(int fd, const char *data, size_t len, bool more_follows);
 
 #endif /* WB_STREAM_H */

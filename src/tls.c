@@ -49,6 +49,7 @@ static SSL_CTX *context = NULL;
 static BIO_METHOD *socket_method = NULL;
 static char *last_problem = NULL; /* so that a lasting one is said once */
 static bool passphrase_wanted;
+static bool more_follows = false; /* soon, and may share a packet with what is written now */
 
 static char *load(void);
 static char *use_files(SSL_CTX *fresh);
@@ -63,7 +64,7 @@ static void remember_problem(const char *problem);
 
 static WbTlsStart start_tls(WbStream *stream);
 static ssize_t tls_read(WbStream *stream, char *data, size_t capacity);
-static ssize_t tls_write(WbStream *stream, const char *data, size_t len);
+static ssize_t tls_write(WbStream *stream, const char *data, size_t len, bool is_last);
 static void tls_finish(WbStream *stream);
 static void tls_close(WbStream *stream);
 static void prepare_call(void);
@@ -368,10 +369,15 @@ tls_read(WbStream *stream, char *data, size_t capacity)
 }
 
 static ssize_t
-tls_write(WbStream *stream, const char *data, size_t len)
+tls_write(WbStream *stream, const char *data, size_t len, bool is_last)
 {
+	ssize_t put;
+
 	prepare_call();
-	return tls_result(stream, SSL_write(stream->ssl, data, (int) Min(len, INT_MAX)));
+	more_follows = is_last;
+	put = tls_result(stream, SSL_write(stream->ssl, data, (int) Min(len, INT_MAX)));
+	more_follows = false;
+	return put;
 }
 
 /*
@@ -381,7 +387,9 @@ tls_write(WbStream *stream, const char *data, size_t len)
 static void
 tls_finish(WbStream *stream)
 {
+	more_follows = true;
 	end_tls(stream);
+	more_follows = false;
 	stream->transport->finish(stream);
 }
 
@@ -498,7 +506,7 @@ bio_read(BIO *bio, char *data, int capacity)
 static int
 bio_write(BIO *bio, const char *data, int length)
 {
-	int result = send((int) (intptr_t) BIO_get_data(bio), data, length, MSG_NOSIGNAL);
+	int result = (int) wb_stream_send((int) (intptr_t) BIO_get_data(bio), data, length, more_follows);
 
 	BIO_clear_retry_flags(bio);
 	if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))

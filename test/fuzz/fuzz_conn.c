@@ -195,7 +195,7 @@ read_client(WbStream *stream, char *data, size_t capacity)
 }
 
 static ssize_t
-write_client(WbStream *stream, const char *data, size_t len)
+write_client(WbStream *stream, const char *data, size_t len, bool is_last)
 {
 	Client *client = &clients[stream->fd];
 
