@@ -360,6 +360,9 @@ start_tls(WbConn *conn)
 		case WB_TLS_START_DONE:
 			conn->awaits = WB_READABLE;
 			set_phase(conn, WB_PHASE_NEW);
+			/* the first request may have come with the end of the handshake */
+			if (conn->stream.has_more)
+				receive(conn);
 			break;
 		case WB_TLS_START_AGAIN:
 			conn->awaits = conn->stream.awaits;

@@ -50,6 +50,7 @@ static BIO_METHOD *socket_method = NULL;
 static char *last_problem = NULL; /* so that a lasting one is said once */
 static bool passphrase_wanted;
 static bool more_follows = false; /* soon, and may share a packet with what is written now */
+static bool socket_is_dry;        /* the current call has read all there is */
 
 static char *load(void);
 static char *use_files(SSL_CTX *fresh);
@@ -239,6 +240,7 @@ apply_policy(SSL_CTX *fresh)
 
 	if (SSL_CTX_set_min_proto_version(fresh, version) != 1 ||
 		SSL_CTX_set_cipher_list(fresh, CIPHERS) != 1 ||
+		SSL_CTX_set_num_tickets(fresh, 1) != 1 ||
 		SSL_CTX_set_tlsext_ticket_keys(fresh, wb_shmem_ticket_key(), WB_TICKET_KEY_BYTES) != 1)
 		return psprintf("Could not set up TLS: %s", openssl_reason());
 	if (SSL_CTX_get_security_level(fresh) < SECURITY_LEVEL)
@@ -249,6 +251,8 @@ apply_policy(SSL_CTX *fresh)
 								SSL_MODE_RELEASE_BUFFERS);
 	/* a record without data ends a read, so that no client can keep one going */
 	SSL_CTX_clear_mode(fresh, SSL_MODE_AUTO_RETRY);
+	/* head and body of a record, and all that a client says at once, with one system call */
+	SSL_CTX_set_read_ahead(fresh, 1);
 	SSL_CTX_set_session_cache_mode(fresh, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_alpn_select_cb(fresh, choose_protocol, NULL);
 	return NULL;
@@ -330,6 +334,7 @@ start_tls(WbStream *stream)
 	bool without_tls;
 
 	prepare_call();
+	/* the ticket does not wait for an answer: a client may hold its request until its part is acknowledged */
 	result = SSL_do_handshake(stream->ssl);
 	code = ERR_peek_error();
 	without_tls = ERR_GET_LIB(code) == ERR_LIB_SSL &&
@@ -338,6 +343,7 @@ start_tls(WbStream *stream)
 	switch (tls_result(stream, result))
 	{
 		case 1:
+			stream->has_more = SSL_has_pending(stream->ssl) != 0;
 			return WB_TLS_START_DONE;
 		case WB_STREAM_AGAIN:
 			return WB_TLS_START_AGAIN;
@@ -362,9 +368,16 @@ tls_read(WbStream *stream, char *data, size_t capacity)
 			total += got;
 	} while (got == SSL3_RT_MAX_PLAIN_LENGTH && total < capacity);
 
-	/* the rest of a record that did not fit, or an end that is told of next time */
-	stream->has_more = SSL_pending(stream->ssl) > 0 ||
-					   (total > 0 && (got == WB_STREAM_END || got == WB_STREAM_BROKEN));
+	/*
+	 * What OpenSSL has taken from the socket and not handed out, unless it is only
+	 * the beginning of a record; or an end that is told of next time.
+	 */
+	if (got == WB_STREAM_END || got == WB_STREAM_BROKEN)
+		stream->has_more = total > 0;
+	else if (got == WB_STREAM_AGAIN && (socket_is_dry || stream->awaits == WB_WRITABLE))
+		stream->has_more = false;
+	else
+		stream->has_more = SSL_has_pending(stream->ssl) != 0;
 	return total > 0 ? (ssize_t) total : got;
 }
 
@@ -406,6 +419,7 @@ prepare_call(void)
 {
 	ERR_clear_error();
 	errno = 0;
+	socket_is_dry = false;
 }
 
 /* What a call has returned, as a result of the transport's functions. */
@@ -499,7 +513,10 @@ bio_read(BIO *bio, char *data, int capacity)
 
 	BIO_clear_retry_flags(bio);
 	if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+	{
 		BIO_set_retry_read(bio);
+		socket_is_dry = true;
+	}
 	return result;
 }
 
