@@ -1,1 +1,3 @@
-INSERT INTO webhook_events (id, topic, payload) SELECT gen_random_uuid()::text, 'push', :payload FROM generate_series(1, :rows);
+INSERT INTO rows (external_id, endpoint, topic, webhook_remote_id, method, headers, payload, remote_addr, secret_label, verified)
+SELECT gen_random_uuid()::text, 'github-1024', 'push', '292430182', 'POST', :headers, :payload, '127.0.0.1', 'default', true
+FROM generate_series(1, :rows);
