@@ -17,7 +17,7 @@ state_facts() {
     fact postgresql "$("$PG_CONFIG" --version)"
     fact compiler "$("$PG_CONFIG" --cc) $("$PG_CONFIG" --cflags | grep -o -- '-O[0-9s]' | tail -n 1)"
     fact openssl "$(openssl version)"
-    fact wrk "$({ wrk -v 2>&1 || true; } | head -n 1 | cut -d ' ' -f 2), $threads threads"
+    fact wrk "$({ wrk -v 2>&1 || true; } | head -n 1 | cut -d ' ' -f 2), 1 thread"
     fact nginx "$(nginx -v 2>&1 | sed 's/^.*: //'), 1 worker"
     fact fastify "$(node -p 'require("./test/bench/node_modules/fastify/package.json").version'), pg $(
         node -p 'require("./test/bench/node_modules/pg/package.json").version'), node $(node --version), 1 process, pool of 32"
@@ -80,11 +80,12 @@ SELECT '---', '---:', '---:', '---:', '---:', '---:';
 SELECT CASE name WHEN 'insert' THEN 'pgbench, 32 clients, one INSERT per transaction'
                  WHEN 'insert_prepared' THEN '... with prepared statements'
                  WHEN 'insert_notify' THEN '... one INSERT and one NOTIFY per transaction, 1 session that listens'
-                 WHEN 'single_insert' THEN '1 client, one INSERT per transaction, prepared'
+                 WHEN 'single_insert' THEN '1 client, one INSERT per transaction, as psql sends it'
+                 WHEN 'single_prepared' THEN '... with a prepared statement'
                  WHEN 'batch' THEN '1 client, as many rows per transaction as a batch of the reference has, prepared'
                  WHEN 'copy' THEN 'COPY of 100,000 rows' END,
        round(per_second), round(mean_us), round(p50_us), rows_per_commit, round(cpu_us, 1)
-FROM storing_summary ORDER BY array_position('{insert,insert_prepared,insert_notify,single_insert,batch,copy}', name);
+FROM storing_summary ORDER BY array_position('{insert,insert_prepared,insert_notify,single_insert,single_prepared,batch,copy}', name);
 SQL
 
     section 'Growth' 'In turn with a server that has 1,000 events, 1 endpoint, and nobody who listens. CPU is the receiver'\''s.' <<'SQL'

@@ -61,7 +61,7 @@ CREATE TABLE measurements (
 
 -- Rows stored without webhook_bridge: storing.sh.
 CREATE TABLE storing (
-    name text NOT NULL CHECK (name IN ('insert', 'insert_prepared', 'insert_notify', 'copy', 'batch', 'single_insert')),
+    name text NOT NULL CHECK (name IN ('insert', 'insert_prepared', 'insert_notify', 'copy', 'batch', 'single_insert', 'single_prepared')),
     round integer NOT NULL,                 -- 0: to warm up
     rows_per_second numeric NOT NULL,
     mean_us numeric NOT NULL,               -- of a transaction

@@ -66,7 +66,8 @@ measure_storing() {
     case $1 in
         insert) pgbench_rows "$1" insert.sql simple "$2" "$3" 32 ;;
         insert_prepared) pgbench_rows "$1" insert.sql prepared "$2" "$3" 32 ;;
-        single_insert) pgbench_rows "$1" insert.sql prepared "$2" "$3" 1 ;;
+        single_insert) pgbench_rows "$1" insert.sql simple "$2" "$3" 1 ;;
+        single_prepared) pgbench_rows "$1" insert.sql prepared "$2" "$3" 1 ;;
         insert_notify)
             PGDATABASE=peers start_listeners 1
             pgbench_rows "$1" insert_notify.sql simple "$2" "$3" 32
