@@ -230,6 +230,8 @@ VALUES
     (12, '1,000 connections, memory of a receiver: MB over idle', (SELECT over_idle_mb FROM memory_summary WHERE name = 'plain'), 40, 20, true),
     (13, '1 connection, median latency: times that of a bare commit of one row',
      (SELECT p50 FROM ratio_to_storing('1 connection', 'single_insert')), 1.3, 1.15, true),
+    (21, '1 connection, median latency: times that of a prepared one',
+     (SELECT p50 FROM ratio_to_storing('1 connection', 'single_prepared')), NULL, NULL, true),
     (14, '2 consumers: times the CPU per delivery', (SELECT ingest_cpu_ratio FROM consumer_summary), 1.15, NULL, true),
     (15, '2 consumers: times the rate', (SELECT ingest_rate_ratio FROM consumer_summary), 0.85, NULL, false),
     (16, 'fetch and acknowledge in one session: events/s', (SELECT events_per_second FROM consumer_summary), 40000, NULL, false),
