@@ -11,11 +11,11 @@
  * statement instead, so that whatever users put on a table does what they expect;
  * so does one with partitions that are foreign tables or have triggers.
  *
- * Where a row may be there already, its index entry is made first, and only if
- * that meets another one is the row taken back and given to the statement, which
- * waits for who is about to insert the same and goes on when he rolls back.  This
- * saves looking before each row, but leaves dead rows behind where many repeat;
- * while they do, the statement gets all of them.
+ * Where a row may be there already, each is inserted by itself, and only if it
+ * meets another one is it taken back and given to the statement, which waits for
+ * who is about to insert the same and goes on when he rolls back.  This saves
+ * looking before each row, but leaves dead rows behind where many repeat; while
+ * they do, the statement gets all of them.
  *
  * Knows nothing of what rows mean.  Locks and buffers belong to the transaction,
  * memory to the current context.  Errors are raised as by any SQL.
@@ -33,10 +33,10 @@
 #include "executor/execPartition.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "rows.h"
 
@@ -68,6 +68,7 @@ static void close_target(Target *target);
 static int take_rows(Target *target, const WbRows *rows, int first);
 static ResultRelInfo *find_leaf(Target *target);
 static int write_rows(Target *target, WbRows *rows, int first, int count, bool *is_new);
+static bool write_if_new(Target *target, TupleTableSlot *slot);
 static int compare_ids(const void *a, const void *b);
 
 void
@@ -383,29 +384,50 @@ write_rows(Target *target, WbRows *rows, int first, int count, bool *is_new)
 {
 	EState *estate = target->estate;
 	ResultRelInfo *leaf = target->leaf;
-	Relation table = leaf->ri_RelationDesc;
-	MemoryContext old_context = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
-	int inserted = count;
+	int inserted = 0;
 
-	table_multi_insert(table, target->slots, count, GetCurrentCommandId(true), 0, NULL);
-	MemoryContextSwitchTo(old_context);
+	if (is_new == NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+
+		table_multi_insert(leaf->ri_RelationDesc, target->slots, count, GetCurrentCommandId(true), 0, NULL);
+		MemoryContextSwitchTo(old_context);
+	}
 	for (int i = 0; i < count; i++)
 	{
-		TupleTableSlot *slot = target->slots[i];
-		bool taken = false;
-
 		ResetPerTupleExprContext(estate);
-		if (leaf->ri_NumIndices > 0)
-			list_free(ExecInsertIndexTuples(leaf, slot, estate, false, is_new != NULL, &taken, NIL));
 		if (is_new)
+		{
 			is_new[first + i] = true;
-		if (!taken)
-			continue;
-		CommandCounterIncrement();
-		simple_table_tuple_delete(table, &slot->tts_tid, GetActiveSnapshot());
-		CommandCounterIncrement();
-		if (insert_by_statement(rows, first + i, 1, is_new) == 0)
-			inserted--;
+			if (write_if_new(target, target->slots[i]))
+				inserted++;
+			else
+				inserted += insert_by_statement(rows, first + i, 1, is_new);
+		}
+		else if (leaf->ri_NumIndices > 0)
+			list_free(ExecInsertIndexTuples(leaf, target->slots[i], estate, false, false, NULL, NIL));
 	}
-	return inserted;
+	return is_new ? inserted : count;
+}
+
+/*
+ * Inserts a row, and takes it back at once if it meets another one: false.  As
+ * INSERT ... ON CONFLICT does, so that a row that is taken back is nothing that
+ * anybody waits for.  One that was only deleted would be, until the transaction
+ * ends: two that wait for a third would then wait for each other.
+ */
+static bool
+write_if_new(Target *target, TupleTableSlot *slot)
+{
+	ResultRelInfo *leaf = target->leaf;
+	TransactionId transaction = GetCurrentTransactionId();
+	uint32 token = SpeculativeInsertionLockAcquire(transaction);
+	bool taken = false;
+
+	table_tuple_insert_speculative(leaf->ri_RelationDesc, slot, GetCurrentCommandId(true), 0, NULL, token);
+	if (leaf->ri_NumIndices > 0)
+		list_free(ExecInsertIndexTuples(leaf, slot, target->estate, false, true, &taken, NIL));
+	table_tuple_complete_speculative(leaf->ri_RelationDesc, slot, token, !taken);
+	SpeculativeInsertionLockRelease(transaction);
+	return !taken;
 }

@@ -169,6 +169,48 @@ is( $bridge->sql(q(SELECT bool_and(d.key = webhook_bridge.ledger_key(e.external_
         0, 'opposite orders: nothing is stored twice');
 }
 
+# --- Two that wait for a third ----------------------------------------------------------------
+
+# Who waits for a key holds nothing of it: when the third lets go, one of the two has it.
+{
+    my ($here, $there) = connections_of_both();
+    my $ledger    = 'webhook_bridge.dedup';
+    my $key       = 'webhook_bridge.ledger_key(%s)';
+    my %third     = (
+        'an insertion that is rolled back' => [
+            "INSERT INTO $ledger SELECT 0, now(), id, $key FROM webhook_bridge.endpoints WHERE name = 'by-id'", 'ROLLBACK' ],
+        'a deletion that is committed' => [ "DELETE FROM $ledger WHERE key = $key", 'COMMIT' ]);
+    my $number = 3_000_000;
+    for my $what (sort keys %third)
+    {
+        my ($statement, $end) = @{ $third{$what} };
+        my $offset  = (stat $bridge->node->logfile)[7];
+        my $session = $bridge->node->background_psql('postgres');
+        my $id      = ++$number;
+        if ($end eq 'COMMIT')
+        {
+            $here->send(numbered($id));
+            $here->response;
+        }
+        # what comes now is not taken for one of many that repeat
+        for my $connection ($here, $there)
+        {
+            $connection->send(numbered(++$number));
+            $connection->response;
+        }
+        $session->query_safe('BEGIN; ' . sprintf $statement, "'$id'");
+        $_->send(numbered($id)) for $here, $there;
+        poll_until(sub {
+                $bridge->count(q(pg_stat_activity WHERE backend_type = 'webhook_bridge receiver' AND wait_event_type = 'Lock')) == 2
+            }, "both to wait for $what");
+        $session->query_safe($end);
+        is_deeply([ sort map { $_->response->{body} } $here, $there ], [ map { qq({"status":"$_"}) } 'duplicate', 'stored' ],
+            "$what: one of two is stored");
+        unlike(scalar $bridge->log_text($offset), qr/deadlock|WARNING|ERROR/, "$what: without a deadlock");
+        $session->quit;
+    }
+}
+
 unlike(scalar $bridge->log_text, qr/\Q$secret\E/, 'the log has no secret');
 $bridge->stop;
 done_testing();
