@@ -3,9 +3,9 @@
  * feed.c
  *	  Rows in memory as a relation that a statement can read.
  *
- * What is stored goes to PostgreSQL through SPI, so that partitions, triggers,
- * constraints and whatever else a user put on the tables work as for any other
- * INSERT.  The rows are handed over as an ephemeral named relation, which is
+ * What does not reach its table directly (rows.c) goes to PostgreSQL through SPI,
+ * so that triggers, rules and whatever else a user put on the tables work as for
+ * any other INSERT.  The rows are handed over as an ephemeral named relation, which is
  * cheaper than arrays and, unlike values in the text of a statement, appears in
  * no log.
  *

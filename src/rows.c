@@ -9,7 +9,8 @@
  * indexes, constraints and privileges are heeded as by COPY.  A table with
  * triggers, rules, row security or other columns than ours gets the feed's
  * statement instead, so that whatever users put on a table does what they expect;
- * so does one with partitions that are foreign tables or have triggers.
+ * so do one that is a partition, and rows for partitions that are foreign tables or
+ * have triggers or generated columns.
  *
  * Where a row may be there already, each is inserted by itself, and only if it
  * meets another one is it taken back and given to the statement, which waits for
@@ -248,7 +249,8 @@ open_table(const char *name)
 	if (table == NULL)
 		return NULL;
 	if ((table->rd_rel->relkind == RELKIND_RELATION || table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
-		table->rd_rules == NULL && table->trigdesc == NULL && !table->rd_rel->relrowsecurity)
+		table->rd_rules == NULL && table->trigdesc == NULL && !table->rd_rel->relrowsecurity &&
+		!table->rd_rel->relispartition)
 		return table;
 	table_close(table, NoLock);
 	return NULL;
@@ -360,6 +362,7 @@ take_rows(Target *target, const WbRows *rows, int first)
 			memcpy(slot->tts_isnull, row->tts_isnull, sizeof(bool) * row->tts_tupleDescriptor->natts);
 			ExecStoreVirtualTuple(slot);
 		}
+		slot->tts_tableOid = RelationGetRelid(leaf->ri_RelationDesc); /* for constraints */
 		if (leaf->ri_RelationDesc->rd_att->constr)
 			ExecConstraints(leaf, slot, target->estate);
 		ResetPerTupleExprContext(target->estate);
@@ -372,10 +375,15 @@ static ResultRelInfo *
 find_leaf(Target *target)
 {
 	ResultRelInfo *leaf = target->table;
+	TupleConstr *constr;
 
 	if (target->routing)
 		leaf = ExecFindPartition(target->state, target->table, target->routing, target->row, target->estate);
-	return leaf->ri_FdwRoutine == NULL && leaf->ri_TrigDesc == NULL ? leaf : NULL;
+	constr = leaf->ri_RelationDesc->rd_att->constr;
+	/* a partition may generate what its parent does not */
+	if (leaf->ri_FdwRoutine || leaf->ri_TrigDesc || (constr && constr->has_generated_stored))
+		return NULL;
+	return leaf;
 }
 
 /* Inserts rows that are in slots, and returns how many were new, which is all if is_new is NULL. */

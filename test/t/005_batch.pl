@@ -191,6 +191,26 @@ for my $round (1 .. 5)
     is(rows_of('detached'), 1, 'partitions: a new one has the row');
 }
 
+# A partition with what its parent does not have, and with its columns in another order.
+{
+    my @days   = map { $bridge->sql("SELECT quote_literal((now() AT TIME ZONE 'UTC')::date + $_ || ' 00:00+00')") } 0, 1;
+    my $change = sub {
+        $bridge->sql(<<~"SQL");
+            BEGIN;
+            ALTER TABLE webhook_bridge.events DETACH PARTITION $partition;
+            ALTER TABLE $partition DROP source, ADD source text $_[0];
+            ALTER TABLE webhook_bridge.events ATTACH PARTITION $partition FOR VALUES FROM ($days[0]) TO ($days[1]);
+            COMMIT
+            SQL
+    };
+    $change->(q(GENERATED ALWAYS AS (upper(endpoint)) STORED));
+    answer_is(deliver(id => 'generated'), 200, 'stored', 'partitions: one that generates a column');
+    is($bridge->sql("SELECT source = upper(endpoint) FROM $partition WHERE external_id = 'generated'"), 't', 'partitions: and has it');
+    $change->(", ADD CONSTRAINT placed CHECK (tableoid = '$partition'::regclass)");
+    answer_is(deliver(id => 'placed'), 200, 'stored', 'partitions: a constraint that looks at the table');
+    $bridge->sql("ALTER TABLE $partition DROP CONSTRAINT placed");
+}
+
 # One of later days is missing, and somebody's lock keeps it from being made.
 {
     my $later = $bridge->sql("SELECT max(inhrelid::regclass::text) FROM pg_inherits "
