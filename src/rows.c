@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -33,10 +34,8 @@
 #include "catalog/namespace.h"
 #include "executor/execPartition.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
-#include "utils/acl.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "rows.h"
@@ -44,6 +43,10 @@
 #define MAX_AT_ONCE 256 /* rows in one call of the access method */
 #define REPEATS 8       /* many are there already: one of so many */
 
+/* The executor's functions have other arguments from 16 on, where nobody has tried them yet. */
+#define DIRECTLY (PG_VERSION_NUM < 160000)
+
+#if DIRECTLY
 /* A table that takes rows directly, while it is open. */
 typedef struct Target
 {
@@ -57,10 +60,13 @@ typedef struct Target
 	TupleTableSlot *slots[MAX_AT_ONCE]; /* for rows as the leaf has them */
 	int slot_count;
 } Target;
+#endif
 
 static int insert(WbRows *rows, bool *is_new);
 static int insert_by_statement(WbRows *rows, int first, int count, bool *is_new);
 static int insert_directly(WbRows *rows, bool *is_new, int *inserted);
+static int compare_ids(const void *a, const void *b);
+#if DIRECTLY
 static bool open_target(Target *target, const WbRows *rows);
 static Relation open_table(const char *name);
 static int *find_columns(const WbFeed *feed, TupleDesc desc);
@@ -70,7 +76,7 @@ static int take_rows(Target *target, const WbRows *rows, int first);
 static ResultRelInfo *find_leaf(Target *target);
 static int write_rows(Target *target, WbRows *rows, int first, int count, bool *is_new);
 static bool write_if_new(Target *target, TupleTableSlot *slot);
-static int compare_ids(const void *a, const void *b);
+#endif
 
 void
 wb_rows_init(WbRows *rows, WbTable *table, int capacity)
@@ -171,6 +177,7 @@ compare_ids(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+#if DIRECTLY
 /* Returns how many rows are done; those that follow are for the statement. */
 static int
 insert_directly(WbRows *rows, bool *is_new, int *inserted)
@@ -236,23 +243,21 @@ open_target(Target *target, const WbRows *rows)
 static Relation
 open_table(const char *name)
 {
-	Oid schema = get_namespace_oid("webhook_bridge", true);
-	Oid oid;
 	Relation table;
+	Oid oid;
 
 	/* the statement says what is wrong */
-	if (XactReadOnly || !OidIsValid(schema) ||
-		pg_namespace_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+	if (XactReadOnly)
 		return NULL;
-	oid = get_relname_relid(name, schema);
-	table = OidIsValid(oid) ? try_table_open(oid, RowExclusiveLock) : NULL;
-	if (table == NULL)
+	oid = RangeVarGetRelid(makeRangeVar("webhook_bridge", pstrdup(name), -1), RowExclusiveLock, true);
+	if (!OidIsValid(oid))
 		return NULL;
+	table = relation_open(oid, NoLock);
 	if ((table->rd_rel->relkind == RELKIND_RELATION || table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
 		table->rd_rules == NULL && table->trigdesc == NULL && !table->rd_rel->relrowsecurity &&
 		!table->rd_rel->relispartition)
 		return table;
-	table_close(table, NoLock);
+	relation_close(table, NoLock);
 	return NULL;
 }
 
@@ -439,3 +444,13 @@ write_if_new(Target *target, TupleTableSlot *slot)
 	SpeculativeInsertionLockRelease(transaction);
 	return !taken;
 }
+
+#else
+
+static int
+insert_directly(WbRows *rows, bool *is_new, int *inserted)
+{
+	return 0;
+}
+
+#endif
