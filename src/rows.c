@@ -75,6 +75,7 @@ static void close_target(Target *target);
 static int take_rows(Target *target, const WbRows *rows, int first);
 static ResultRelInfo *find_leaf(Target *target);
 static int write_rows(Target *target, WbRows *rows, int first, int count, bool *is_new);
+static void write_slots(Target *target, int count);
 static bool write_if_new(Target *target, TupleTableSlot *slot);
 #endif
 
@@ -391,36 +392,40 @@ find_leaf(Target *target)
 	return leaf;
 }
 
-/* Inserts rows that are in slots, and returns how many were new, which is all if is_new is NULL. */
+/* Inserts the rows in the slots, and returns how many were new: all, if is_new is NULL. */
 static int
 write_rows(Target *target, WbRows *rows, int first, int count, bool *is_new)
 {
-	EState *estate = target->estate;
-	ResultRelInfo *leaf = target->leaf;
 	int inserted = 0;
 
 	if (is_new == NULL)
 	{
-		MemoryContext old_context = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
-
-		table_multi_insert(leaf->ri_RelationDesc, target->slots, count, GetCurrentCommandId(true), 0, NULL);
-		MemoryContextSwitchTo(old_context);
+		write_slots(target, count);
+		return count;
 	}
-	for (int i = 0; i < count; i++)
+	for (int i = first; i < first + count; i++)
+	{
+		ResetPerTupleExprContext(target->estate);
+		is_new[i] = write_if_new(target, target->slots[i - first]);
+		inserted += is_new[i] ? 1 : insert_by_statement(rows, i, 1, is_new);
+	}
+	return inserted;
+}
+
+static void
+write_slots(Target *target, int count)
+{
+	EState *estate = target->estate;
+	ResultRelInfo *leaf = target->leaf;
+	MemoryContext old_context = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+
+	table_multi_insert(leaf->ri_RelationDesc, target->slots, count, GetCurrentCommandId(true), 0, NULL);
+	MemoryContextSwitchTo(old_context);
+	for (int i = 0; i < count && leaf->ri_NumIndices > 0; i++)
 	{
 		ResetPerTupleExprContext(estate);
-		if (is_new)
-		{
-			is_new[first + i] = true;
-			if (write_if_new(target, target->slots[i]))
-				inserted++;
-			else
-				inserted += insert_by_statement(rows, first + i, 1, is_new);
-		}
-		else if (leaf->ri_NumIndices > 0)
-			list_free(ExecInsertIndexTuples(leaf, target->slots[i], estate, false, false, NULL, NIL));
+		list_free(ExecInsertIndexTuples(leaf, target->slots[i], estate, false, false, NULL, NIL));
 	}
-	return is_new ? inserted : count;
 }
 
 /*
