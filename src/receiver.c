@@ -101,7 +101,7 @@ settle_in(int index)
 	slot = wb_worker_settle_in(index, SignalHandlerForShutdownRequest);
 #ifdef __GLIBC__
 	(void) mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
-	(void) mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY / 8);
+	(void) mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY / 8); /* larger blocks are given back one by one */
 #endif
 	wb_catalog_init(true);
 	wb_batch_init(slot);

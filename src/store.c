@@ -170,7 +170,8 @@ wb_store_deliveries(WbDelivery **deliveries, int count, TimestampTz now)
 				 errmsg("deliveries were not stored as they are"),
 				 errdetail("%d rows were inserted, %d were stored.", rows.count, inserted),
 				 errhint("A trigger or rule on webhook_bridge.events must not suppress rows.")));
-	wb_queue_events(deliveries, count, now);
+	if (inserted > 0)
+		wb_queue_events(deliveries, count, now);
 	SPI_finish();
 	return rows.count;
 }
