@@ -111,6 +111,8 @@ is($bridge->sql("SELECT webhook_bridge.readmit_rejection($rejection)"), '', 'rea
 
 # --- Duplicate storm ------------------------------------------------------------------------------
 
+poll_until(sub { $bridge->count("webhook_bridge.status() WHERE state = 'listening'") == 2 }, 'both receivers to listen');
+
 # Every connection sends the same ids at about the same time, half of them
 # backwards, so that batches with the same keys in opposite order meet.
 for my $row ([ 'by-id', 'id', 10_000, 32 ], [ 'shop2', 'content', 1000, 32 ])
