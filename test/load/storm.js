@@ -202,8 +202,8 @@ class Client {
     }
 }
 
-function report() {
-    console.log(Object.entries(tally).flat().join(' '));
+function report(then) {
+    process.stdout.write(Object.entries(tally).flat().join(' ') + '\n', then);
 }
 
 function finish() {
@@ -216,8 +216,8 @@ function finish() {
     if (options.latencies) {
         fs.writeFileSync(options.latencies, latencies.join(''));
     }
-    report();
-    process.exit(0);
+    // not before it is read: who waits for other things lets the pipe fill
+    report(() => process.exit(0));
 }
 
 const reporting = setInterval(() => {

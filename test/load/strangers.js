@@ -191,11 +191,16 @@ for (let i = 0; i < Number(options.connections); i++) {
     new Stranger().next();
 }
 
+function report(then) {
+    process.stdout.write(Object.entries(tally).flat().join(' ') + '\n', then);
+}
+
 setInterval(() => {
-    console.log(Object.entries(tally).flat().join(' '));
+    report();
     if (process.ppid !== parent) {
         process.exit(0);
     }
 }, 25);
 
-process.on('SIGTERM', () => process.exit(0));
+// What is printed is read before it ends.
+process.on('SIGTERM', () => report(() => process.exit(0)));
