@@ -107,6 +107,15 @@ sub versions_and_ciphers
     {
         like(scalar $tls->hello($tls_port, '-ciphersuites', $cipher), qr/Cipher is $cipher/, "TLS 1.3 with $cipher");
     }
+    # which is chosen of several, whatever the client likes best, unless it has no AES of its own
+    for my $row (
+        [ '-tls1_3', '-ciphersuites', 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256', 'TLS_AES_128_GCM_SHA256' ],
+        [ '-tls1_3', '-ciphersuites', 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256', 'TLS_CHACHA20_POLY1305_SHA256' ],
+        [ '-tls1_2', '-cipher', 'ECDHE+AES256+AESGCM:ECDHE+AES128+AESGCM', 'ECDHE-ECDSA-AES128-GCM-SHA256' ])
+    {
+        my ($version, $option, $offered, $chosen) = @$row;
+        like(scalar $tls->hello($tls_port, $version, $option, $offered), qr/Cipher is $chosen/, "of $offered");
+    }
     ok(!($tls->hello($tls_port, '-tls1_3', '-ciphersuites', 'TLS_AES_128_CCM_8_SHA256'))[1],
         'not with a short authentication tag');
     like(scalar $tls->hello($tls_port, '-tls1_2', '-comp'), qr/^Compression: NONE/m, 'no compression');
