@@ -137,6 +137,14 @@ measure_receivers() {
         $stored, $((after[1] - before[1])), $((after[2] - before[2])), $rows, $notified, $((cpu * tick_us)), $((all_cpu * tick_us)))"
 }
 
+# measure_reference ROUND SECONDS: the case without what makes it differ from the
+# reference, where those two are compared.
+measure_reference() {
+    local tls='' consumers=0
+    use_server main
+    measure_receivers reference "$@"
+}
+
 # --- Cases -------------------------------------------------------------------
 
 # take_case ID: sets case_name and what is in cases.csv.
@@ -161,6 +169,7 @@ measure_case() {
         case $target in
             webhook_bridge) measure_receivers "$target" "$@" ;;
             small) measure_small "$@" ;;
+            reference) measure_reference "$@" ;;
             nginx | fastify | starlette | webhook) measure_peer "$target" "$@" ;;
             *) measure_storing "$target" "$@" ;;
         esac

@@ -70,7 +70,7 @@ SELECT '---', '---', '---:', '---:', '---:', '---:', '---:', '---:';
 SELECT s.target, s.name, round(s.per_second), round(s.p50_ms, 2), round(s.p99_ms, 2), round(s.all_cpu_us, 1),
        round(r.rate, 2) || ' times', round(r.all_cpu, 2) || ' times'
 FROM summary s JOIN case_ratios r ON r.id = s.id AND r.peer = s.target
-WHERE s.target NOT IN ('nginx', 'small')
+WHERE s.target NOT IN ('nginx', 'small', 'reference')
 ORDER BY s.id, s.target;
 SQL
 
