@@ -88,16 +88,13 @@ no_connections() {
     [[ $(psql -c "SELECT sum(connections) FROM webhook_bridge.status() WHERE receiver IS NOT NULL") == 0 ]]
 }
 
-# Prepares the server in use for the case.  A server with many events keeps them.
+# Prepares the server in use for the case.  One that growth is measured on keeps
+# what it has.
 prepare_receivers() {
     receivers_listen "$receivers" || set_receivers "$receivers"
     [[ -z $tls ]] || set_certificate "$tls"
     psql -c "UPDATE webhook_bridge.endpoints SET notify = '$notify', dedup = '$dedup' WHERE (notify, dedup) <> ('$notify', '$dedup')"
-    if ((${events:-0} <= few_events)); then
-        psql -c "TRUNCATE webhook_bridge.events, webhook_bridge.dedup, webhook_bridge.queue"
-        [[ -z $events ]] || psql -c "CALL make_events($events)"
-        psql -c CHECKPOINT
-    fi
+    [[ -n $events ]] || psql -c "TRUNCATE webhook_bridge.events, webhook_bridge.dedup, webhook_bridge.queue" -c CHECKPOINT
     psql -c "SELECT FROM generate_series(1, $consumers) n, webhook_bridge.create_consumer('ingest_' || n)" >/dev/null
 }
 

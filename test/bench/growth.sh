@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 #
 # Servers that have much, beside one that has little, measured in turn; sourced
-# by script/bench.
+# by script/bench.  Neither loses what it gets meanwhile: where files are truncated,
+# those that grow next get memory that is still in the processor's caches.
 
-# What the little one has.
+# What the little one begins with.
 few_events=1000
 
 # measure_small ROUND SECONDS: the case without what makes it a case of growth.
@@ -23,12 +24,15 @@ measure_growth() {
         start_bench_server small
         psql -c "CALL make_endpoints(1)"
     fi
+    use_server small
+    psql -c "TRUNCATE webhook_bridge.events, webhook_bridge.dedup, webhook_bridge.queue" -c "CALL make_events($few_events)" -c CHECKPOINT
     start_bench_server grown
     psql -c "CALL make_endpoints($endpoints)"
     prepare_deliveries "$provider" "$bytes" 1
     prepare_deliveries "$provider" "$bytes" "$endpoints"
+    psql -c "CALL make_events($events)"
     if ((events > few_events)); then
-        psql -c "CALL make_events($events)" -c "VACUUM (ANALYZE, FREEZE) webhook_bridge.events, webhook_bridge.dedup" -c CHECKPOINT
+        psql -c "VACUUM (ANALYZE, FREEZE) webhook_bridge.events, webhook_bridge.dedup" -c CHECKPOINT
         check_shape
         fact "$case_name" "$(psql -c "SELECT pg_size_pretty(sum(pg_total_relation_size(relid))) FROM pg_partition_tree('webhook_bridge.events')") of events, $(
             psql -c "SELECT pg_size_pretty(pg_total_relation_size('webhook_bridge.dedup'))") of ledger, payloads of 2 bytes"

@@ -88,7 +88,7 @@ SELECT CASE name WHEN 'insert' THEN 'pgbench, 32 clients, one INSERT per transac
 FROM storing_summary ORDER BY array_position('{insert,insert_prepared,insert_notify,single_insert,single_prepared,batch,copy}', name);
 SQL
 
-    section 'Growth' 'In turn with a server that has 1,000 events, 1 endpoint, and nobody who listens. CPU is the receiver'\''s.' <<'SQL'
+    section 'Growth' 'In turn with a server that had 1,000 events to begin with, 1 endpoint, and nobody who listens. CPU is the receiver'\''s.' <<'SQL'
 SELECT 'what it has', 'events/s', 'p50 ms', 'p99 ms', 'CPU µs/event', 'the little one: CPU µs/event', 'CPU ratio', 'p50 ratio';
 SELECT '---', '---:', '---:', '---:', '---:', '---:', '---:', '---:';
 SELECT regexp_replace(s.name, '^growth: ', ''), round(s.per_second), round(s.p50_ms, 2), round(s.p99_ms, 2), round(s.cpu_us, 1),

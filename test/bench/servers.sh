@@ -7,7 +7,7 @@ server_settings=(
     "synchronous_commit = on"
     "full_page_writes = on"
     "shared_buffers = 2GB"
-    "min_wal_size = 2GB"
+    "min_wal_size = 4GB"
     "max_wal_size = 8GB"
     "checkpoint_timeout = 30min"
     "max_connections = 300"
@@ -32,15 +32,19 @@ start_bench_server() {
     )
     use_server "$1"
     psql -c "CREATE EXTENSION webhook_bridge" -f test/bench/growth.sql
-    make_wal
+    make_used
     wait_until 10 port_answers "${http_port[$1]}" || die "nothing listens on port ${http_port[$1]}"
     wait_until 10 port_answers "${https_port[$1]}" || die "nothing listens on port ${https_port[$1]}"
 }
 
-# A new server makes its WAL files while it needs them, at the cost of who is just
-# committing; one in use has them from before.
-make_wal() {
-    psql -c "SELECT pg_logical_emit_message(false, 'bench', repeat('-', 1000000)) FROM generate_series(1, 2000)" \
+# A new server makes its WAL files while it needs them, and gets its shared memory
+# from the system page by page, at the cost of who is just storing something; one in
+# use has both from before.
+make_used() {
+    psql -c "CREATE UNLOGGED TABLE used (page text)" -c "ALTER TABLE used ALTER page SET STORAGE PLAIN" \
+        -c "INSERT INTO used SELECT repeat('-', 7000) FROM pg_settings, generate_series(1, setting::integer) WHERE name = 'shared_buffers'" \
+        -c "DROP TABLE used"
+    psql -c "SELECT pg_logical_emit_message(false, 'bench', repeat('-', 1000000)) FROM generate_series(1, 4000)" \
         -c CHECKPOINT >/dev/null
 }
 
