@@ -26,7 +26,7 @@ print(f"{starlette.__version__}, uvicorn {uvicorn.__version__} with uvloop and h
     fact webhook "$(webhook -version | cut -d ' ' -f 3), a psql with an INSERT for each delivery"
     settings=$(printf '%s, ' "${server_settings[@]}")
     fact settings "${settings%, }"
-    fact load "$rounds rounds of $seconds s for each measurement, in turn; a checkpoint before each; medians"
+    fact load "$rounds rounds of $seconds s for each measurement, in turn; a checkpoint before each, but not where growth is measured; medians"
 }
 
 # section TITLE TEXT: a table of the rows that psql prints for the queries on
