@@ -16,6 +16,7 @@
 // are open now, the idle ones after their request.
 
 const net = require('net');
+const report = require('./report.js');
 
 const options = {port: '0', idle: '0', silent: '0', slow: '0', pause: '100'};
 for (const argument of process.argv.slice(2)) {
@@ -76,16 +77,11 @@ setInterval(() => {
     }
 }, Number(options.pause));
 
-function report(then) {
-    process.stdout.write(Object.entries(tally).flat().join(' ') + '\n', then);
-}
-
 setInterval(() => {
-    report();
+    report(tally);
     if (process.ppid !== parent) {
         process.exit(0);
     }
 }, 25);
 
-// What is printed is read before it ends.
-process.on('SIGTERM', () => report(() => process.exit(0)));
+process.on('SIGTERM', () => report(tally, () => process.exit(0)));

@@ -37,6 +37,7 @@ const crypto = require('crypto');
 const fs = require('fs');
 const net = require('net');
 const tls = require('tls');
+const report = require('./report.js');
 
 const options = {
     path: '/', secret: '', next_secret: '', outcomes: '/dev/null',
@@ -202,10 +203,6 @@ class Client {
     }
 }
 
-function report(then) {
-    process.stdout.write(Object.entries(tally).flat().join(' ') + '\n', then);
-}
-
 function finish() {
     if (clients.size > 0) {
         return;
@@ -216,12 +213,11 @@ function finish() {
     if (options.latencies) {
         fs.writeFileSync(options.latencies, latencies.join(''));
     }
-    // not before it is read: who waits for other things lets the pipe fill
-    report(() => process.exit(0));
+    report(tally, () => process.exit(0));
 }
 
 const reporting = setInterval(() => {
-    report();
+    report(tally);
     ending ||= process.ppid !== parent;
     for (const client of clients) {
         const waits = client.pending || !client.is_open;

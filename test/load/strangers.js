@@ -21,6 +21,7 @@
 
 const net = require('net');
 const tls = require('tls');
+const report = require('./report.js');
 
 const options = {port: '0', tls_port: '0', path: '/', max_body_size: '1048576', connections: '8', pause: '20', seed: '1'};
 for (const argument of process.argv.slice(2)) {
@@ -191,16 +192,11 @@ for (let i = 0; i < Number(options.connections); i++) {
     new Stranger().next();
 }
 
-function report(then) {
-    process.stdout.write(Object.entries(tally).flat().join(' ') + '\n', then);
-}
-
 setInterval(() => {
-    report();
+    report(tally);
     if (process.ppid !== parent) {
         process.exit(0);
     }
 }, 25);
 
-// What is printed is read before it ends.
-process.on('SIGTERM', () => report(() => process.exit(0)));
+process.on('SIGTERM', () => report(tally, () => process.exit(0)));
