@@ -92,5 +92,6 @@ wb_stream_open_plain(WbStream *stream, int fd)
 	stream->fd = fd;
 	stream->awaits = WB_READABLE;
 	stream->has_more = false;
+	stream->ticket_due = false;
 	stream->ssl = NULL;
 }

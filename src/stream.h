@@ -43,6 +43,7 @@ struct WbStream
 	int fd;             /* owned; -1 after close */
 	int awaits;         /* what to wait for when told to: WB_READABLE or WB_WRITABLE */
 	bool has_more;      /* bytes can be read of which the socket knows no more */
+	bool ticket_due;    /* of TLS: comes with the first that is written */
 	struct ssl_st *ssl; /* owned; of TLS only */
 };
 

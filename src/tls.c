@@ -17,8 +17,9 @@
  * faults are results and are told at DEBUG1.  No renegotiation, no compression,
  * no early data, which could be repeated by others.  A connection at rest has no
  * buffers for records.  Sessions are resumed with tickets, so nothing of them is
- * kept here; where client certificates are asked for they are not resumed,
- * because a certificate is verified in a full handshake only.
+ * kept here; that of TLS 1.3 shares a packet with the first answer.  Where client
+ * certificates are asked for they are not resumed, because a certificate is verified
+ * in a full handshake only.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +27,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -74,6 +77,8 @@ static ssize_t tls_read(WbStream *stream, char *data, size_t capacity);
 static ssize_t tls_write(WbStream *stream, const char *data, size_t len, bool is_last);
 static void tls_finish(WbStream *stream);
 static void tls_close(WbStream *stream);
+static void send_ticket(WbStream *stream);
+static void acknowledge(int fd);
 static void prepare_call(void);
 static ssize_t tls_result(WbStream *stream, int result);
 static void end_tls(WbStream *stream);
@@ -233,8 +238,6 @@ ask_for_certificates(SSL_CTX *fresh)
 	SSL_CTX_set_verify(fresh, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_max_cert_list(fresh, MAX_CLIENT_CHAIN);
 	SSL_CTX_set_options(fresh, SSL_OP_NO_TICKET);
-	if (SSL_CTX_set_num_tickets(fresh, 0) != 1)
-		return psprintf("Could not set up TLS: %s", openssl_reason());
 	return NULL;
 }
 
@@ -247,7 +250,7 @@ apply_policy(SSL_CTX *fresh)
 	if (SSL_CTX_set_min_proto_version(fresh, version) != 1 ||
 		SSL_CTX_set_ciphersuites(fresh, SUITES_1_3) != 1 ||
 		SSL_CTX_set_cipher_list(fresh, CIPHERS_1_2) != 1 ||
-		SSL_CTX_set_num_tickets(fresh, 1) != 1 ||
+		SSL_CTX_set_num_tickets(fresh, 0) != 1 || /* by itself; see send_ticket() */
 		SSL_CTX_set_tlsext_ticket_keys(fresh, wb_shmem_ticket_key(), WB_TICKET_KEY_BYTES) != 1)
 		return psprintf("Could not set up TLS: %s", openssl_reason());
 	if (SSL_CTX_get_security_level(fresh) < SECURITY_LEVEL)
@@ -341,7 +344,6 @@ start_tls(WbStream *stream)
 	bool without_tls;
 
 	prepare_call();
-	/* the ticket does not wait for an answer: a client may hold its request until its part is acknowledged */
 	result = SSL_do_handshake(stream->ssl);
 	code = ERR_peek_error();
 	without_tls = ERR_GET_LIB(code) == ERR_LIB_SSL &&
@@ -351,6 +353,10 @@ start_tls(WbStream *stream)
 	{
 		case 1:
 			stream->has_more = SSL_has_pending(stream->ssl) != 0;
+			/* a client may hold its request until its part of the handshake is acknowledged */
+			if (!stream->has_more)
+				acknowledge(stream->fd);
+			stream->ticket_due = (SSL_get_options(stream->ssl) & SSL_OP_NO_TICKET) == 0;
 			return WB_TLS_START_DONE;
 		case WB_STREAM_AGAIN:
 			return WB_TLS_START_AGAIN;
@@ -394,10 +400,38 @@ tls_write(WbStream *stream, const char *data, size_t len, bool is_last)
 	ssize_t put;
 
 	prepare_call();
+	if (stream->ticket_due)
+		send_ticket(stream);
 	more_follows = is_last;
 	put = tls_result(stream, SSL_write(stream->ssl, data, (int) Min(len, INT_MAX)));
 	more_follows = false;
 	return put;
+}
+
+/*
+ * With what is written next, which also goes on with it if the socket does not take
+ * all.  TLS before 1.3 has its ticket in the handshake.
+ */
+static void
+send_ticket(WbStream *stream)
+{
+	stream->ticket_due = false;
+	if (SSL_new_session_ticket(stream->ssl) != 1)
+		return;
+	more_follows = true;
+	(void) SSL_do_handshake(stream->ssl);
+	more_follows = false;
+}
+
+/* What has arrived, now and not with what is sent next. */
+static void
+acknowledge(int fd)
+{
+#ifdef TCP_QUICKACK
+	int on = 1;
+
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+#endif
 }
 
 /*
