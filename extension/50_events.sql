@@ -118,12 +118,13 @@ COMMENT ON FUNCTION webhook_bridge.create_event_partitions(date, integer) IS
 'Makes the partitions of events for a number of days (UTC) that are not there yet, and returns how many. Receivers and keeper call it by themselves';
 
 -- Rows come and go all the time: vacuumed early, so that their room is used again.
+-- The key comes first in the index, because it is what tells two rows apart.
 CREATE TABLE webhook_bridge.dedup (
     event_id bigint NOT NULL,
     received_at timestamptz NOT NULL,
     endpoint integer NOT NULL,
     key uuid NOT NULL,
-    CONSTRAINT dedup_pkey PRIMARY KEY (endpoint, key)
+    CONSTRAINT dedup_pkey PRIMARY KEY (key, endpoint)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 COMMENT ON TABLE webhook_bridge.dedup IS
 'Ledger by which duplicates are recognised; a row is kept for the endpoint''s dedup_retention, whatever becomes of the event';
@@ -149,18 +150,19 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF TG_OP = 'DELETE' OR NEW.provider <> OLD.provider THEN
+    IF NEW.provider <> OLD.provider THEN
         DELETE FROM webhook_bridge.dedup d WHERE d.endpoint = OLD.id;
     END IF;
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION webhook_bridge.forget_ledger() IS
-'Private: ends the ledger of an endpoint with it';
+'Private: empties the ledger of an endpoint that gets another provider';
 
--- What another sender once sent is not a duplicate.
+-- What another sender once sent is not a duplicate.  The rows of an endpoint that
+-- is dropped are in nobody's way, because its id is not given again; they have their time.
 CREATE TRIGGER forget_ledger
-    AFTER DELETE OR UPDATE OF provider ON webhook_bridge.endpoints
+    AFTER UPDATE OF provider ON webhook_bridge.endpoints
     FOR EACH ROW EXECUTE FUNCTION webhook_bridge.forget_ledger();
 COMMENT ON TRIGGER forget_ledger ON webhook_bridge.endpoints IS
-'Ends the ledger of an endpoint with it, or with its provider';
+'Ends the ledger of an endpoint with its provider';

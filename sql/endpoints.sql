@@ -97,7 +97,7 @@ SELECT webhook_bridge.add_secret('shop', 'old', label => 'expired', expires_at =
 SELECT webhook_bridge.retire_secret('shop', 'expired');
 SELECT endpoint, label, expires_at FROM webhook_bridge.secrets WHERE endpoint = 'shop';
 
--- the ledger of duplicates follows its endpoint and ends with it
+-- the ledger of duplicates follows its endpoint, ends with its provider, and outlives it
 INSERT INTO webhook_bridge.dedup
 SELECT v.event_id, now(), e.id, webhook_bridge.ledger_key('a')
 FROM (VALUES (1, 'store'), (2, 'pos'), (3, 'pos2')) v (event_id, name) JOIN webhook_bridge.endpoints e USING (name);

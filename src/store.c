@@ -48,7 +48,8 @@ static WbTable events = {
 	 " error_code, occurred_at, method, query, headers, payload, raw_body, "
 	 " remote_addr, secret_label, verified FROM deliveries",
 	 lengthof(event_names), event_names, event_types, NULL, NULL},
-	false};
+	false,
+	0};
 
 static const char *const key_names[] = {"event_id", "received_at", "endpoint", "key"};
 static const Oid key_types[] = {INT8OID, TIMESTAMPTZOID, INT4OID, UUIDOID};
@@ -60,7 +61,8 @@ static WbTable ledger = {
 	 "SELECT event_id, received_at, endpoint, key FROM keys "
 	 "ON CONFLICT (endpoint, key) DO NOTHING RETURNING event_id",
 	 lengthof(key_names), key_names, key_types, NULL, NULL},
-	false};
+	false,
+	0};
 
 /* The days for which partitions exist, and the catalog for which this is known. */
 static DateADT ready_from;
@@ -227,10 +229,10 @@ compare_keys(const void *a, const void *b)
 {
 	const WbDelivery *left = *(WbDelivery *const *) a;
 	const WbDelivery *right = *(WbDelivery *const *) b;
-	int order = (left->endpoint->id > right->endpoint->id) - (left->endpoint->id < right->endpoint->id);
+	int order = memcmp(left->dedup_key, right->dedup_key, UUID_LEN);
 
 	if (order == 0)
-		order = memcmp(left->dedup_key, right->dedup_key, UUID_LEN);
+		order = (left->endpoint->id > right->endpoint->id) - (left->endpoint->id < right->endpoint->id);
 	if (order == 0)
 		order = (left->id > right->id) - (left->id < right->id);
 	return order;
