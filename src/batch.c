@@ -10,10 +10,10 @@
  * a kind that would befall every one of them: then all are answered 503 at
  * once and the receiver is ready for the next.
  *
- * This is the only file of the receiver that catches errors.  It holds no
- * connection and no socket; it does not know how requests arrive or answers
- * leave.  The batch's memory context is reset by wb_batch_clear(), after the
- * answers have been made.
+ * This is the only file of the receiver that catches errors, but for rows.c, where
+ * a row that repeats is none.  It holds no connection and no socket; it does not
+ * know how requests arrive or answers leave.  The batch's memory context is reset
+ * by wb_batch_clear(), after the answers have been made.
  *
  *-------------------------------------------------------------------------
  */

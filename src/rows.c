@@ -12,11 +12,13 @@
  * so do one that is a partition, and rows for partitions that are foreign tables or
  * have triggers or generated columns.
  *
- * Where a row may be there already, each is inserted by itself, and only if it
- * meets another one is it taken back and given to the statement, which waits for
- * who is about to insert the same and goes on when he rolls back.  This saves
- * looking before each row, but leaves dead rows behind where many repeat; while
- * they do, the statement gets all of them.
+ * Where a row may be there already, all are inserted as if none were, in a
+ * subtransaction.  If one meets another, that is rolled back, and each is inserted
+ * by itself: it is taken back alone and given to the statement, which waits for who
+ * is about to insert the same and goes on when he rolls back.  Both save looking
+ * before each row, but leave dead rows behind where rows repeat.  So after one that
+ * did, each is inserted by itself for a while; and while many do, the statement gets
+ * all of them.
  *
  * Knows nothing of what rows mean.  Locks and buffers belong to the transaction,
  * memory to the current context.  Errors are raised as by any SQL.
@@ -37,11 +39,14 @@
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 
 #include "rows.h"
 
 #define MAX_AT_ONCE 256 /* rows in one call of the access method */
 #define REPEATS 8       /* many are there already: one of so many */
+#define CALM 8          /* calls without a row that was there already, after one that had some */
+#define TRY_AT_ONCE 16  /* rows that are worth the transaction id of a subtransaction */
 
 /* The executor's functions have other arguments from 16 on, where nobody has tried them yet. */
 #define DIRECTLY (PG_VERSION_NUM < 160000)
@@ -62,6 +67,7 @@ typedef struct Target
 } Target;
 #endif
 
+static bool insert_as_new(WbRows *rows);
 static int insert(WbRows *rows, bool *is_new);
 static int insert_by_statement(WbRows *rows, int first, int count, bool *is_new);
 static int insert_directly(WbRows *rows, bool *is_new, int *inserted);
@@ -115,11 +121,54 @@ int
 wb_rows_insert_new(WbRows *rows, bool *is_new)
 {
 	WbTable *table = rows->table;
-	int inserted = table->repeats ? insert_by_statement(rows, 0, rows->count, is_new)
-								  : insert(rows, is_new);
+	int inserted;
+
+	if (table->repeats)
+		inserted = insert_by_statement(rows, 0, rows->count, is_new);
+	else if (rows->count >= TRY_AT_ONCE && table->calm >= CALM && insert_as_new(rows))
+	{
+		memset(is_new, true, rows->count);
+		inserted = rows->count;
+	}
+	else
+		inserted = insert(rows, is_new);
 
 	table->repeats = (rows->count - inserted) * REPEATS > rows->count;
+	table->calm = inserted == rows->count ? Min(table->calm + 1, CALM) : 0;
 	return inserted;
+}
+
+/* Inserts all rows; or none, and false, if one is there already or they are for the statement. */
+static bool
+insert_as_new(WbRows *rows)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool are_new = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int inserted = 0;
+
+		are_new = insert_directly(rows, NULL, &inserted) == rows->count;
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_UNIQUE_VIOLATION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (are_new)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return are_new;
 }
 
 static int

@@ -18,6 +18,7 @@ typedef struct WbTable
 	const char *name; /* in schema webhook_bridge */
 	WbFeed feed;      /* its columns, and the statement that inserts them */
 	bool repeats;     /* many rows of the last time were there already */
+	int calm;         /* for how many times none was */
 } WbTable;
 
 typedef struct WbRows

@@ -171,6 +171,30 @@ is( $bridge->sql(q(SELECT bool_and(d.key = webhook_bridge.ledger_key(e.external_
         0, 'opposite orders: nothing is stored twice');
 }
 
+# --- One of many that come together -------------------------------------------------------------
+
+# While nothing repeats, many are entered as if none could; what does repeat is found all the same.
+{
+    my ($here) = connections_of_both();
+    my $first  = 4_000_000;
+    for my $round (1 .. 3)
+    {
+        my @new = map { $first + 1000 * $round + $_ } 0 .. 59;
+        my $ids = join ',', map { "'$_'" } @new;
+
+        is(calm($here, $first + 10 * $round), 10, 'nothing repeats for a while') if $round != 2;
+        is_deeply([ together($here, @new[ 0 .. 19 ]) ], [ ('stored') x 20 ], 'many that are new');
+        is($bridge->count("webhook_bridge.dedup d JOIN webhook_bridge.events e ON e.id = d.event_id AND d.xmin <> e.xmin WHERE external_id IN ($ids)") > 0,
+            $round != 2, $round == 2 ? 'after one that was not, by itself' : 'are entered at once');
+        is_deeply(
+            [ together($here, @new[ 20 .. 29 ], $first + 10, @new[ 30 .. 49 ], @new[ 7, 31 ], @new[ 50 .. 59 ]) ],
+            [ ('stored') x 10, 'duplicate', ('stored') x 20, ('duplicate') x 2, ('stored') x 10 ],
+            'those among them that are not');
+        is($bridge->count("webhook_bridge.events e JOIN webhook_bridge.dedup d ON d.event_id = e.id AND d.key = webhook_bridge.ledger_key(e.external_id) WHERE external_id IN ($ids)"),
+            @new, 'each is stored and known');
+    }
+}
+
 # --- Two that wait for a third ----------------------------------------------------------------
 
 # Who waits for a key holds nothing of it: when the third lets go, one of the two has it.
@@ -192,8 +216,9 @@ is( $bridge->sql(q(SELECT bool_and(d.key = webhook_bridge.ledger_key(e.external_
         END $$
         SQL
     my $number = 3_000_000;
-    for my $what (sort keys %third)
+    for my $case (map { my $what = $_; map { [ $what, $_ ] } 0, 19 } sort keys %third)
     {
+        my ($what, $beside) = @$case;
         my ($statement, $end) = @{ $third{$what} };
         my $session = $bridge->node->background_psql('postgres');
         my $first   = (stat $bridge->node->logfile)[7];
@@ -204,25 +229,18 @@ is( $bridge->sql(q(SELECT bool_and(d.key = webhook_bridge.ledger_key(e.external_
         {
             my $id = ++$number;
             $offset = (stat $bridge->node->logfile)[7];
-            if ($end eq 'COMMIT')
-            {
-                $here->send(numbered($id));
-                $here->response;
-            }
+            together($here, $id) if $end eq 'COMMIT';
             # what comes now is not taken for one of many that repeat
-            for my $connection ($here, $there)
-            {
-                $connection->send(numbered(++$number));
-                $connection->response;
-            }
+            calm($_, ($number += 10) - 9) for $here, $there;
             $session->query_safe('BEGIN; ' . sprintf $statement, "'$id'");
-            $_->send(numbered($id)) for $here, $there;
+            $_->send(join '', map { numbered($_) } $id, map { ++$number } 1 .. $beside) for $here, $there;
             $session->query_safe("$wait; $end");
-            @answers = map { $_->response } $here, $there;
+            @answers = map { $_->responses(1 + $beside) } $here, $there;
             last if $bridge->log_text($first) =~ /deadlock/ || !grep { $_->{status} == 503 } @answers;
         }
-        is_deeply([ sort map { $_->{body} } @answers ], [ map { qq({"status":"$_"}) } 'duplicate', 'stored' ], "$what: one of two is stored");
-        unlike(scalar $bridge->log_text($offset), qr/deadlock|WARNING|ERROR/, "$what: without a deadlock");
+        my $name = $beside ? "$what, among others" : $what;
+        is_deeply([ sort map { $_->{body} } @answers ], [ map { qq({"status":"$_"}) } 'duplicate', ('stored') x (1 + 2 * $beside) ], "$name: one of two is stored");
+        unlike(scalar $bridge->log_text($offset), qr/deadlock|WARNING|ERROR/, "$name: without a deadlock");
         $session->quit;
     }
 }
@@ -244,6 +262,21 @@ sub numbered
     my ($id) = @_;
     my $content = qq({"id":$id});
     return http_request('POST', '/hooks/by-id', ecomanager_headers($secret, $content), $content);
+}
+
+# Deliveries with these ids, sent at once: what becomes of each.
+sub together
+{
+    my ($connection, @ids) = @_;
+    $connection->send(join '', map { numbered($_) } @ids);
+    return map { $_->{body} =~ /"status":"(.*)"/ } $connection->responses(scalar @ids);
+}
+
+# Ten that are new, from this id on, one after the other; returns how many were stored.
+sub calm
+{
+    my ($connection, $id) = @_;
+    return scalar grep { $_ eq 'stored' } map { together($connection, $_) } $id .. $id + 9;
 }
 
 # Two connections, one to each receiver: the kernel chooses.
