@@ -37,14 +37,14 @@ start_bench_server() {
     wait_until 10 port_answers "${https_port[$1]}" || die "nothing listens on port ${https_port[$1]}"
 }
 
-# A new server makes its WAL files while it needs them, and gets its shared memory
-# from the system page by page, at the cost of who is just storing something; one in
-# use has both from before.
+# A new server makes its WAL files while it needs them, gets its shared memory from
+# the system page by page, and has buffers that nothing else has to leave first.  It
+# is who just stores something that pays for that, and nobody in a server in use.
 make_used() {
-    psql -c "CREATE UNLOGGED TABLE used (page text)" -c "ALTER TABLE used ALTER page SET STORAGE PLAIN" \
+    psql -c "CREATE TABLE used (page text)" -c "ALTER TABLE used ALTER page SET STORAGE PLAIN" \
         -c "INSERT INTO used SELECT repeat('-', 7000) FROM pg_settings, generate_series(1, setting::integer) WHERE name = 'shared_buffers'" \
-        -c "DROP TABLE used"
-    psql -c "SELECT pg_logical_emit_message(false, 'bench', repeat('-', 1000000)) FROM generate_series(1, 4000)" \
+        -c "VACUUM used"
+    psql -c "SELECT pg_logical_emit_message(false, 'bench', repeat('-', 1000000)) FROM generate_series(1, 2200)" \
         -c CHECKPOINT >/dev/null
 }
 
