@@ -125,7 +125,7 @@ wb_rows_insert_new(WbRows *rows, bool *is_new)
 
 	if (table->repeats)
 		inserted = insert_by_statement(rows, 0, rows->count, is_new);
-	else if (rows->count >= TRY_AT_ONCE && table->calm >= CALM && insert_as_new(rows))
+	else if (DIRECTLY && rows->count >= TRY_AT_ONCE && table->calm >= CALM && insert_as_new(rows))
 	{
 		memset(is_new, true, rows->count);
 		inserted = rows->count;

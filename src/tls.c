@@ -421,6 +421,8 @@ send_ticket(WbStream *stream)
 	more_follows = true;
 	(void) SSL_do_handshake(stream->ssl);
 	more_follows = false;
+	/* it has made one for reading, which nothing would release until the next request */
+	(void) SSL_free_buffers(stream->ssl);
 }
 
 /* What has arrived, now and not with what is sent next. */
