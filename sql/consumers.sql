@@ -165,13 +165,16 @@ SELECT * FROM status_of('young');
 SELECT fetched('young', 2);
 SELECT * FROM status_of('young');
 
--- events that go although somebody has to handle them, and what they leave behind
+-- events that go although somebody has to handle them, and what they leave behind;
+-- the detail names the partition of today
+\set VERBOSITY terse
 DO $$
 BEGIN
     PERFORM webhook_bridge.warn_of_unhandled_events(e.tableoid, e.received_at + interval '1 day', e.received_at + interval '40 days')
     FROM (SELECT tableoid, received_at FROM webhook_bridge.events WHERE external_id = 'o1') e;
 END
 $$;
+\set VERBOSITY default
 INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids)
 SELECT c.id, -n, '1999-12-31', ARRAY[-n] FROM webhook_bridge.consumers c, generate_series(1, 3) n WHERE c.name = 'late';
 SELECT webhook_bridge.trim_queue(2), webhook_bridge.trim_queue(2), webhook_bridge.trim_queue(2);

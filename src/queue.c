@@ -71,7 +71,8 @@ static WbTable queue = {
 	 "INSERT INTO webhook_bridge.queue (consumer, position, received_at, ids, key) "
 	 "SELECT consumer, position, received_at, ids, key FROM places",
 	 lengthof(queue_names), queue_names, queue_types, NULL, NULL},
-	false, 0};
+	false,
+	0};
 
 static void read_consumers(void);
 static void read_consumer(WbConsumer *consumer, HeapTuple row, TupleDesc desc);
