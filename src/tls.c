@@ -16,10 +16,10 @@
  * A client must neither stop the process nor fill its log or memory.  Its
  * faults are results and are told at DEBUG1.  No renegotiation, no compression,
  * no early data, which could be repeated by others.  A connection at rest has no
- * buffers for records.  Sessions are resumed with tickets, so nothing of them is
- * kept here; that of TLS 1.3 shares a packet with the first answer.  Where client
- * certificates are asked for they are not resumed, because a certificate is verified
- * in a full handshake only.
+ * buffers for records, unless its first answer was its last.  Sessions are resumed
+ * with tickets, so nothing of them is kept here; that of TLS 1.3 shares a packet with
+ * the first answer.  Where client certificates are asked for they are not resumed,
+ * because a certificate is verified in a full handshake only.
  *
  *-------------------------------------------------------------------------
  */
@@ -421,8 +421,11 @@ send_ticket(WbStream *stream)
 	more_follows = true;
 	(void) SSL_do_handshake(stream->ssl);
 	more_follows = false;
-	/* it has made one for reading, which nothing would release until the next request */
-	(void) SSL_free_buffers(stream->ssl);
+	/*
+	 * OpenSSL has made a buffer for reading, too, and keeps it until the next
+	 * request.  SSL_free_buffers() is no remedy: before 3.0.14 it also frees one
+	 * that holds a part of a record (CVE-2024-4741).
+	 */
 }
 
 /* What has arrived, now and not with what is sent next. */
